@@ -1,0 +1,32 @@
+"""From a shop's raw event log to a decision that survives scrutiny.
+
+Data goes one way: events -> spells -> estimates -> figures -> report. The rooms, in the order of that way:
+
+contract        what each frame must be, the check, the quarantine; `read_events` brings your log in
+datasets        public data sets brought to the contract
+simulate        shops whose true behaviour is known
+features        events -> orders, recency-frequency-value
+survival        spells -> curves, restricted means, cohorts
+figures         draw a result
+report          notebooks -> HTML reports
+
+>>> from shoptoolkit import survival, figures
+
+A room is loaded on first use, so that `import shoptoolkit` costs no more than `import polars`.
+"""
+
+from importlib import import_module
+from types import ModuleType
+
+__version__ = "0.1.0"
+__all__ = ["contract", "datasets", "features", "figures", "report", "simulate", "survival"]
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name in __all__:
+        return import_module(f"shoptoolkit.{name}")
+    raise AttributeError(f"module 'shoptoolkit' has no attribute {name!r}; its rooms are {', '.join(__all__)}.")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

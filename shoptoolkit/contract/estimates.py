@@ -1,0 +1,80 @@
+"""Answers with their intervals, as rows of one long table that can refuse.
+
+`EstimateTable` is what an estimator returns: rows of the `Estimates` contract. `estimate_row` makes a row with a Wald
+interval; `refused_row` one without a number, which says what to mend.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import Any
+
+import polars as pl
+
+from shoptoolkit.contract.check import check
+from shoptoolkit.contract.schemas import ContractError, Estimates
+from shoptoolkit.contract.show import html_table
+
+_SHOWN = ["group", "contrast", "horizon_days", "estimate", "low", "high", "measure", "p_value", "truth", "n", "verdict", "reason"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class EstimateTable:
+    """Estimates, one row each: `table` has the columns of the contract `Estimates`. Draw it with `figures.estimates`."""
+
+    table: pl.DataFrame
+
+    @classmethod
+    def from_rows(cls, rows: Iterable[dict[str, Any]]) -> EstimateTable:
+        """A table from rows made by `estimate_row` and `refused_row`."""
+        types = {"id": pl.String, "text": pl.String, "number": pl.Float64, "whole": pl.Int64}
+        schema = {name: types[one.kind] for name, one in Estimates.fields.items()}
+        checked = check(pl.DataFrame(list(rows), schema=schema), Estimates)
+        if len(checked.quarantined):  # our own fault, not the caller's
+            raise ContractError(f"estimates: {checked.quarantined['reason'][0]}: {checked.quarantined.row(0, named=True)}")
+        return cls(table=checked.good)
+
+    def __repr__(self) -> str:
+        return "\n".join(_sentence(row) for row in self.table.to_dicts())
+
+    def _repr_html_(self) -> str:
+        filled = [name for name in _SHOWN if self.table[name].count() or name in ("estimate", "low", "high", "reason")]
+        question = ", ".join(self.table["question"].unique(maintain_order=True))
+        return html_table(self.table.select(filled), title=question, note=self.table["estimand"][0])
+
+
+def estimate_row(*, estimate: float, standard_error: float, level: float, null: float | None = None, **rest: Any) -> dict[str, Any]:
+    """One row of Estimates with a Wald interval; a two-sided p-value against `null` where one is given."""
+    normal = NormalDist()
+    reach = normal.inv_cdf(0.5 + level / 2) * standard_error
+    p_value = None
+    if null is not None:
+        p_value = 2 * normal.cdf(-abs(estimate - null) / standard_error) if standard_error > 0 else float(estimate == null)
+    return {
+        "estimate": estimate,
+        "standard_error": standard_error,
+        "low": estimate - reach,
+        "high": estimate + reach,
+        "level": level,
+        "p_value": p_value,
+        "verdict": "ok",
+        "set_shape": "interval",
+        **rest,
+    }
+
+
+def refused_row(*, reason: str, level: float, **rest: Any) -> dict[str, Any]:
+    """One row of Estimates without a number: the assumption that failed, and what to mend."""
+    return {"verdict": "refused", "reason": reason, "level": level, **rest}
+
+
+def _sentence(row: dict[str, Any]) -> str:
+    name = row["contrast"] or row["group"]
+    if row["verdict"] == "refused":
+        return f"{name}: refused. {row['reason']}"
+    digits = max(0, 3 - math.ceil(math.log10(max(abs(row["high"] - row["low"]), 1e-12)))) if row["high"] != row["low"] else 3
+    numbers = (f"{row[key]:,.{digits}f}" for key in ("estimate", "low", "high"))
+    return "{}: {} ({} to {}) {}, n = {:,}".format(name, *numbers, row["measure"] or "", row["n"])

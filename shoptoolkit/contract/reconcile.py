@@ -1,0 +1,134 @@
+"""Where did every row go? An account from raw lines over Events and Orders to Spells.
+
+In: the frames of the way, as far as they exist. Out: `Reconciliation`, whose parts add up to their step.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from shoptoolkit.contract.check import Checked
+from shoptoolkit.contract.show import html_table
+
+_COUNTS = ("rows", "customers", "orders", "amount")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Reconciliation:
+    """An account of every row. `table`: step, part, rows, customers, orders (or invoices), amount (purchases less refunds)."""
+
+    table: pl.DataFrame
+
+    def __repr__(self) -> str:
+        wide = max(len(part) for part in self.table["part"])
+        lines = [f"{'':{wide}}{'rows':>10}{'customers':>11}{'orders':>9}{'amount':>16}"]
+        for row in self.table.to_dicts():
+            cells = [f"{row[name]:,}" if row[name] is not None else "" for name in _COUNTS[:3]]
+            amount = f"{row['amount']:,.2f}" if row["amount"] is not None else ""
+            lines.append(f"{row['part']:{wide}}{cells[0]:>10}{cells[1]:>11}{cells[2]:>9}{amount:>16}")
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        return html_table(self.table.drop("step"), title="Where every row went", note="amount: purchases less refunds")
+
+
+def reconcile(
+    checked: Checked, *, orders: pl.DataFrame | None = None, spells: pl.DataFrame | None = None, split: str | None = None
+) -> Reconciliation:
+    """Account for every row: lines = events + quarantine, events = purchases + refunds + others, and so on.
+
+    Parameters
+    ----------
+    checked
+        What `read_events`, `check` or `datasets.load` returned.
+    orders, spells
+        What `features.orders` and `survival.repurchase_spells` (one index spell per customer) made of `checked.good`.
+    split
+        A text column of the events, e.g. "category": purchases and refunds are told for each of its values.
+
+    Returns
+    -------
+    Reconciliation
+        The parts of a step (lines, events, orders, spells) add up to its first row.
+    """
+    lines = pl.concat([checked.good.cast({"event": pl.String}), checked.quarantined], how="diagonal_relaxed")
+    rows = [_row("lines", "all lines", lines)]
+    for (reason,), part in checked.quarantined.group_by("reason", maintain_order=True):
+        rows.append(_row("lines", f"  set aside: {reason}", part))
+    rows.append(_row("lines", "  events", checked.good))
+    rows += _of_events(checked, split)
+    if orders is not None:
+        rows += _of_orders(checked.good, orders)
+    if orders is not None and spells is not None:
+        rows += _of_spells(orders, spells)
+    schema = {"step": pl.String, "part": pl.String, "rows": pl.Int64, "customers": pl.Int64, "orders": pl.Int64, "amount": pl.Float64}
+    return Reconciliation(table=pl.DataFrame(rows, schema=schema, orient="row"))
+
+
+_Row = tuple[str, str, int, int | None, int | None, float | None]
+
+
+def _row(step: str, part: str, frame: pl.DataFrame) -> _Row:
+    """Rows, customers, orders and signed amount of lines; null where the column is not there."""
+
+    def distinct(name: str) -> int | None:
+        return frame[name].drop_nulls().n_unique() if name in frame.columns else None
+
+    amount = None
+    if {"price", "event"} <= set(frame.columns) and frame.schema["price"].is_numeric():
+        amount = float(frame.select(_signed_amount(frame)).sum().item() or 0.0)
+    return step, part, len(frame), distinct("customer_id"), distinct("order_id"), amount
+
+
+def _signed_amount(frame: pl.DataFrame) -> pl.Expr:
+    quantity = pl.col("quantity").fill_null(1) if "quantity" in frame.columns else pl.lit(1)
+    sign = pl.col("event").cast(pl.String).replace_strict({"purchase": 1, "refund": -1}, default=0)
+    return sign * pl.col("price").fill_null(0) * quantity
+
+
+def _of_events(checked: Checked, split: str | None) -> list[_Row]:
+    events = checked.good
+    rows = [_row("events", "events", events)]
+    for event in ("purchase", "refund"):
+        part = events.filter(pl.col("event") == event)
+        rows.append(_row("events", f"  {event}s", part))
+        if "price" in events.columns and len(free := part.filter(pl.col("price") == 0)):
+            rows.append(_row("events within", f"    {event}s at price zero, kept", free))
+        if split is not None:
+            for (value,), group in part.group_by(split, maintain_order=True):
+                rows.append(_row("events within", f"    {event}s: {value}", group))
+    other = events.filter(pl.col("event").is_in(["purchase", "refund"]).not_())
+    rows.append(_row("events", "  other events", other))
+    alike = checked.faults.filter(pl.col("action") == "kept")["rows"].sum()
+    return [*rows, ("events within", "    alike to an earlier line, kept", alike, None, None, None)]
+
+
+def _of_orders(events: pl.DataFrame, orders: pl.DataFrame) -> list[_Row]:
+    refunds = _row("", "", events.filter(pl.col("event") == "refund"))
+    paid, free = (orders.filter(test) for test in (pl.col("gross_revenue") > 0, pl.col("gross_revenue") == 0))
+    lost = -(refunds[5] or 0.0) - float(orders["refunded"].sum())
+    return [
+        _order_row("orders", "orders", orders, "gross_revenue"),
+        _order_row("orders", "  paid", paid, "gross_revenue"),
+        _order_row("orders", "  nothing paid", free, "gross_revenue"),
+        ("orders refunds", "  refunds, set against an order", refunds[2], None, None, -float(orders["refunded"].sum())),
+        ("orders refunds", "  refunds of orders before the log", 0, None, None, -round(lost, 2)),
+    ]
+
+
+def _order_row(step: str, part: str, frame: pl.DataFrame, amount: str) -> _Row:
+    return step, part, len(frame), frame["customer_id"].n_unique(), len(frame), float(frame[amount].sum())
+
+
+def _of_spells(orders: pl.DataFrame, spells: pl.DataFrame) -> list[_Row]:
+    seen = spells["repurchased"]
+    customers = orders["customer_id"].n_unique()
+    told = [
+        ("customers with an order", customers),
+        ("  came back", int(seen.sum())),
+        ("  not yet back (censored)", int((~seen).sum())),
+        ("  without a day of follow-up: no spell", customers - len(spells)),
+    ]
+    return [("spells", part, count, count, None, None) for part, count in told]
