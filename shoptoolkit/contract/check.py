@@ -90,12 +90,19 @@ def check(frame: Any, contract: Contract) -> Checked:
 
 
 def check_parsed(
-    given: pl.DataFrame, parsed: pl.DataFrame, contract: Contract, unread: Mapping[str, pl.Series]
+    given: pl.DataFrame,
+    parsed: pl.DataFrame,
+    contract: Contract,
+    unread: Mapping[str, pl.Series],
+    *,
+    count_alike: bool = True,
 ) -> Checked:
     """`check` for a frame whose text was parsed first: `unread` maps a column -> flags of values that could not be read."""
     aligned = _align(parsed, contract)
     extra = {f"__unread_{name}": flags for name, flags in unread.items()}
-    rules = {f"{name} cannot be read as a {contract.fields[name].kind}": pl.col(f"__unread_{name}").not_() for name in unread}
+    rules = {
+        f"{name} cannot be read as a {contract.fields[name].kind}": pl.col(f"__unread_{name}").not_() for name in unread
+    }
     for text, rule in _rules(aligned, contract).items():  # an unreadable value has one fault, not also that of a null
         known = [pl.col(f"__unread_{name}") for name in unread if name in rule.meta.root_names()]
         rules[text] = pl.any_horizontal(rule, *known) if known else rule
@@ -104,13 +111,15 @@ def check_parsed(
     good = good.drop(_ROW, *extra)
     details = failure.details() if len(failure) else None
     faults = [] if details is None else _faults(details, given, list(rules))
-    if contract is Events and (alike := _look_alikes(good)):
+    if count_alike and contract is Events and (alike := _look_alikes(good)):
         faults.append(alike)
     return Checked(
         good=_to_enums(good, contract),
         quarantined=_quarantine(details, given, list(rules)),
         faults=pl.DataFrame(
-            faults, schema={"rule": pl.String, "action": pl.String, "rows": pl.Int64, "example": pl.String}, orient="row"
+            faults,
+            schema={"rule": pl.String, "action": pl.String, "rows": pl.Int64, "example": pl.String},
+            orient="row",
         ),
     )
 
@@ -122,7 +131,8 @@ def require(frame: Any, contract: Contract, *, rename: Mapping[str, str] | None 
     """
     given = to_polars(frame)
     theirs = {old: new for old, new in (rename or {}).items() if old != new and old in given.columns}
-    checked = check(given.drop([new for new in theirs.values() if new in given.columns]).rename(theirs), contract)
+    named = given.drop([new for new in theirs.values() if new in given.columns]).rename(theirs)
+    checked = check_parsed(named, named, contract, {}, count_alike=False)
     if len(checked.quarantined):
         bad = checked.faults.filter(pl.col("action") == "quarantined").to_dicts()
         listed = "; ".join(f"{fault['rule']} ({fault['rows']:,} rows, e.g. {fault['example']})" for fault in bad)
@@ -239,7 +249,9 @@ def _column_faults(contract: Contract, names: list[str], missing: list[str], wro
     pairs = {theirs: ours for ours in missing if (theirs := _guess(ours, names, contract))}
     if pairs:
         hint = ", ".join(f'"{theirs}": "{ours}"' for theirs, ours in pairs.items())
-        text += f" If {' and '.join(f'{t!r} is your {o!r}' for t, o in pairs.items())}, pass columns={{{hint}}} or rename."
+        text += (
+            f" If {' and '.join(f'{t!r} is your {o!r}' for t, o in pairs.items())}, pass columns={{{hint}}} or rename."
+        )
     if any("must be Datetime" in one for one in wrong):
         text += " Text timestamps are parsed by contract.read_events."
     return text

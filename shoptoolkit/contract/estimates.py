@@ -18,7 +18,20 @@ from shoptoolkit.contract.check import check
 from shoptoolkit.contract.schemas import ContractError, Estimates
 from shoptoolkit.contract.show import html_table
 
-_SHOWN = ["group", "contrast", "horizon_days", "estimate", "low", "high", "measure", "p_value", "truth", "n", "verdict", "reason"]
+_SHOWN = [
+    "group",
+    "contrast",
+    "horizon_days",
+    "estimate",
+    "low",
+    "high",
+    "measure",
+    "p_value",
+    "truth",
+    "n",
+    "verdict",
+    "reason",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -34,7 +47,9 @@ class EstimateTable:
         schema = {name: types[one.kind] for name, one in Estimates.fields.items()}
         checked = check(pl.DataFrame(list(rows), schema=schema), Estimates)
         if len(checked.quarantined):  # our own fault, not the caller's
-            raise ContractError(f"estimates: {checked.quarantined['reason'][0]}: {checked.quarantined.row(0, named=True)}")
+            raise ContractError(
+                f"estimates: {checked.quarantined['reason'][0]}: {checked.quarantined.row(0, named=True)}"
+            )
         return cls(table=checked.good)
 
     def __repr__(self) -> str:
@@ -46,13 +61,17 @@ class EstimateTable:
         return html_table(self.table.select(filled), title=question, note=self.table["estimand"][0])
 
 
-def estimate_row(*, estimate: float, standard_error: float, level: float, null: float | None = None, **rest: Any) -> dict[str, Any]:
+def estimate_row(
+    *, estimate: float, standard_error: float, level: float, null: float | None = None, **rest: Any
+) -> dict[str, Any]:
     """One row of Estimates with a Wald interval; a two-sided p-value against `null` where one is given."""
     normal = NormalDist()
     reach = normal.inv_cdf(0.5 + level / 2) * standard_error
     p_value = None
     if null is not None:
-        p_value = 2 * normal.cdf(-abs(estimate - null) / standard_error) if standard_error > 0 else float(estimate == null)
+        p_value = (
+            2 * normal.cdf(-abs(estimate - null) / standard_error) if standard_error > 0 else float(estimate == null)
+        )
     return {
         "estimate": estimate,
         "standard_error": standard_error,
@@ -75,6 +94,8 @@ def _sentence(row: dict[str, Any]) -> str:
     name = row["contrast"] or row["group"]
     if row["verdict"] == "refused":
         return f"{name}: refused. {row['reason']}"
-    digits = max(0, 3 - math.ceil(math.log10(max(abs(row["high"] - row["low"]), 1e-12)))) if row["high"] != row["low"] else 3
+    digits = (
+        max(0, 3 - math.ceil(math.log10(max(abs(row["high"] - row["low"]), 1e-12)))) if row["high"] != row["low"] else 3
+    )
     numbers = (f"{row[key]:,.{digits}f}" for key in ("estimate", "low", "high"))
     return "{}: {} ({} to {}) {}, n = {:,}".format(name, *numbers, row["measure"] or "", row["n"])

@@ -67,7 +67,9 @@ def read_events(
         raise ContractError(
             f"columns names {', '.join(map(repr, unknown))}, not in the log. It has: {', '.join(given.columns)}."
         )
-    clash = [ours for theirs, ours in columns.items() if ours in given.columns and ours not in columns and theirs != ours]
+    clash = [
+        ours for theirs, ours in columns.items() if ours in given.columns and ours not in columns and theirs != ours
+    ]
     given = given.rename({ours: f"{ours}_before" for ours in clash}).rename(columns)
     if given.is_empty():
         raise ContractError(f"events: 0 rows in {_name(source)}; its columns are {', '.join(given.columns) or 'none'}.")
@@ -86,13 +88,17 @@ def _name(source: Any) -> str:
 
 def _open(source: str | Path) -> pl.DataFrame:
     """All files of a path or glob in one frame."""
-    paths = [Path(source)] if Path(source).is_file() else [Path(p) for p in sorted(glob.glob(str(source), recursive=True))]
+    paths = (
+        [Path(source)] if Path(source).is_file() else [Path(p) for p in sorted(glob.glob(str(source), recursive=True))]
+    )
     if not paths:
         raise ContractError(f"source is {str(source)!r}: no such file, and no file matches it as a glob.")
     kinds = {path: _kind(path) for path in paths}
     if len(set(kinds.values())) > 1:
         listed = ", ".join(f"{path.name} ({kind})" for path, kind in kinds.items())
-        raise ContractError(f"source is {str(source)!r}, which mixes kinds of file: {listed}. Read each kind on its own.")
+        raise ContractError(
+            f"source is {str(source)!r}, which mixes kinds of file: {listed}. Read each kind on its own."
+        )
     frames = [_read(path, kind) for path, kind in kinds.items()]
     for path, frame in zip(paths, frames, strict=True):
         if set(frame.columns) != set(frames[0].columns):
@@ -105,7 +111,9 @@ def _kind(path: Path) -> str:
     suffix = path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
     kind = _KINDS.get(suffix.lower())
     if kind is None:
-        raise ContractError(f"{path.name}: the ending {suffix!r} is unknown; known are {', '.join(_KINDS)}, and .csv.gz.")
+        raise ContractError(
+            f"{path.name}: the ending {suffix!r} is unknown; known are {', '.join(_KINDS)}, and .csv.gz."
+        )
     return kind
 
 
@@ -115,7 +123,9 @@ def _read(path: Path, kind: str) -> pl.DataFrame:
     if not raw.strip():
         raise ContractError(f"{path.name} is empty ({path.stat().st_size} bytes).")
     if (looks := _looks(raw)) not in (kind, "text"):
-        raise ContractError(f"{path.name} is not {kind}: its content looks like {looks}. Give it the ending of what it is.")
+        raise ContractError(
+            f"{path.name} is not {kind}: its content looks like {looks}. Give it the ending of what it is."
+        )
     if kind == "parquet" and looks != "parquet":
         raise ContractError(f"{path.name} is not parquet: it begins with {raw!r}. Is it a csv? Then name it .csv.")
     try:
@@ -213,7 +223,9 @@ def _formats_of(text: pl.Series) -> list[str]:
 
 
 def _hits(sample: pl.Series, family: tuple[str, ...]) -> dict[str, int]:
-    tried = {f"{date}{clock}{zone}": 0 for date in family for clock in _CLOCKS for zone in (_ZONES if clock else _ZONES[:1])}
+    tried = {
+        f"{date}{clock}{zone}": 0 for date in family for clock in _CLOCKS for zone in (_ZONES if clock else _ZONES[:1])
+    }
     for one in tried:
         try:
             tried[one] = pl.select(_strptime(pl.lit(sample), one)).to_series().count()

@@ -35,7 +35,11 @@ class Reconciliation:
 
 
 def reconcile(
-    checked: Checked, *, orders: pl.DataFrame | None = None, spells: pl.DataFrame | None = None, split: str | None = None
+    checked: Checked,
+    *,
+    orders: pl.DataFrame | None = None,
+    spells: pl.DataFrame | None = None,
+    split: str | None = None,
 ) -> Reconciliation:
     """Account for every row: lines = events + quarantine, events = purchases + refunds + others, and so on.
 
@@ -63,7 +67,14 @@ def reconcile(
         rows += _of_orders(checked.good, orders)
     if orders is not None and spells is not None:
         rows += _of_spells(orders, spells)
-    schema = {"step": pl.String, "part": pl.String, "rows": pl.Int64, "customers": pl.Int64, "orders": pl.Int64, "amount": pl.Float64}
+    schema = {
+        "step": pl.String,
+        "part": pl.String,
+        "rows": pl.Int64,
+        "customers": pl.Int64,
+        "orders": pl.Int64,
+        "amount": pl.Float64,
+    }
     return Reconciliation(table=pl.DataFrame(rows, schema=schema, orient="row"))
 
 

@@ -277,10 +277,7 @@ Estimates = Contract(
             ("verdict", "estimate", "low", "high", "reason"),
             lambda: (
                 (pl.col("verdict") == "ok")
-                | (
-                    pl.all_horizontal(pl.col("estimate", "low", "high").is_null())
-                    & pl.col("reason").is_not_null()
-                )
+                | (pl.all_horizontal(pl.col("estimate", "low", "high").is_null()) & pl.col("reason").is_not_null())
             ),
         ),
         "the estimate lies outside its interval": (

@@ -1,0 +1,16 @@
+"""Spells -> curves, restricted means, cohorts: do customers come back, and when?"""
+
+from shoptoolkit.survival.cohorts import Cohorts, cohorts
+from shoptoolkit.survival.curves import SurvivalCurve, kaplan_meier
+from shoptoolkit.survival.restricted_mean import restricted_mean, restricted_mean_difference
+from shoptoolkit.survival.spells import repurchase_spells
+
+__all__ = [
+    "Cohorts",
+    "SurvivalCurve",
+    "cohorts",
+    "kaplan_meier",
+    "repurchase_spells",
+    "restricted_mean",
+    "restricted_mean_difference",
+]

@@ -1,0 +1,139 @@
+"""Of the customers who joined in a month, how many ordered in each month after?
+
+In: Orders. Out: `cohorts` -> `Cohorts`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from statistics import NormalDist
+from typing import Any
+
+import polars as pl
+
+from shoptoolkit.contract import ContractError, Orders, require
+from shoptoolkit.contract.check import check_level, choose
+from shoptoolkit.contract.clock import day_of, local_day
+from shoptoolkit.contract.show import html_table
+
+_STEP = {"week": "1w", "month": "1mo", "quarter": "1q"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Cohorts:
+    """Customers by the period of their first order. Draw it with `figures.cohorts`.
+
+    `table`: cohort (first day of the period), period_number (0 = the period of the first order), n_customers, n_returned
+    (customers of the cohort who ordered in that period), share, low, high. Periods not yet over are not told.
+    """
+
+    table: pl.DataFrame
+    period: str
+    cohort: str
+    level: float
+    n: int
+
+    def __repr__(self) -> str:
+        return f"Cohorts of {self.n:,} customers by {self.period} of the {self.cohort.replace('_', ' ')}\n{self.table}"
+
+    def _repr_html_(self) -> str:
+        wide = self.table.pivot("period_number", index=["cohort", "n_customers"], values="share")
+        return html_table(wide, title=f"Share who ordered, by {self.period} since the {self.cohort.replace('_', ' ')}")
+
+
+def cohorts(
+    orders: Any,
+    *,
+    as_of: datetime | date | str,
+    period: str = "month",
+    cohort: str = "first_order",
+    level: float = 0.95,
+    timezone: str = "UTC",
+) -> Cohorts:
+    """Of the customers who first ordered in a period, what share ordered in each period after?
+
+    Parameters
+    ----------
+    orders
+        Orders.
+    as_of
+        The first day not looked at. Only periods that are over by then are told.
+    period
+        "week" (from Monday), "month" or "quarter", by the calendar of `timezone`.
+    cohort
+        "first_order": needs the whole history (`history_known`), else it refuses. "first_seen": the first order in the log,
+        which for old customers is not their first (rule R2).
+    level
+        Coverage of the Wilson interval of each share.
+
+    Returns
+    -------
+    Cohorts
+        Every cohort and every period that is over, also those in which nobody ordered.
+
+    Raises
+    ------
+    ContractError
+        `cohort="first_order"` on orders whose history before the log is not known.
+
+    References
+    ----------
+    Wilson (1927), JASA 22, 209-212.
+    """
+    check_level(level)
+    choose("period", period, _STEP)
+    choose("cohort", cohort, ("first_order", "first_seen"))
+    table = require(orders, Orders)
+    known = "history_known" in table.columns and bool(table["history_known"].fill_null(False).all())
+    if cohort == "first_order" and not known:
+        raise ContractError(
+            "orders: history_known is not true, so a customer's first order may lie before the log. Pass "
+            "features.orders(..., history_known=True) if the log is complete, or cohort='first_seen'."
+        )
+    end = day_of(as_of, timezone=timezone)
+    table = table.select("customer_id", day=local_day("ordered_at", timezone=timezone)).filter(pl.col("day") < end)
+    counts = _counts(table, end, _STEP[period])
+    if counts.is_empty():
+        raise ValueError(f"as_of is {as_of}, and no {period} with orders is over by then.")
+    share = _wilson(counts, NormalDist().inv_cdf(0.5 + level / 2))
+    n = int(counts.filter(pl.col("period_number") == 0)["n_customers"].sum())
+    return Cohorts(table=share, period=period, cohort=cohort, level=level, n=n)
+
+
+def _counts(table: pl.DataFrame, end: date, step: str) -> pl.DataFrame:
+    """Customers of each cohort active in each period that is over, zeros included."""
+    active = table.select("customer_id", start=pl.col("day").dt.truncate(step)).unique()
+    joined = active.group_by("customer_id").agg(cohort=pl.col("start").min())
+    over = pl.date_range(active["start"].min(), end, step, eager=True)[:-1]  # the last one begun is still running
+    periods = pl.DataFrame({"start": over, "number": range(len(over))}, schema={"start": pl.Date, "number": pl.Int64})
+    sizes = joined.group_by("cohort").agg(n_customers=pl.len().cast(pl.Int64))
+    returned = active.join(joined, on="customer_id").group_by("cohort", "start").agg(n_returned=pl.len().cast(pl.Int64))
+    grid = sizes.join(periods.rename({"start": "cohort", "number": "first"}), on="cohort").join(periods, how="cross")
+    return (
+        grid.filter(pl.col("number") >= pl.col("first"))
+        .join(returned, on=["cohort", "start"], how="left")
+        .select(
+            "cohort",
+            (pl.col("number") - pl.col("first")).alias("period_number"),
+            "n_customers",
+            pl.col("n_returned").fill_null(0),
+        )
+        .sort("cohort", "period_number")
+    )
+
+
+def _wilson(counts: pl.DataFrame, z: float) -> pl.DataFrame:
+    n, share = pl.col("n_customers"), pl.col("n_returned") / pl.col("n_customers")
+    middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
+    reach = z / (1 + z**2 / n) * (share * (1 - share) / n + z**2 / (4 * n**2)).sqrt()
+    # at 0 and 1 the bound is the share itself; arithmetic alone would miss it by a rounding error. Period 0 is no estimate.
+    low = (
+        pl.when(pl.col("n_returned") == 0)
+        .then(0.0)
+        .when(pl.col("period_number") == 0)
+        .then(1.0)
+        .otherwise(middle - reach)
+    )
+    high = pl.when(pl.col("n_returned") == n).then(1.0).otherwise(middle + reach)
+    return counts.with_columns(share=share, low=low, high=high)
