@@ -1,0 +1,8 @@
+"""Draws results on Axes and computes nothing. One function per result, named after it."""
+
+from shoptoolkit.figures.behaviour import orders, rfm
+from shoptoolkit.figures.curves import cohorts, spells, survival_curve
+from shoptoolkit.figures.estimates import estimates
+from shoptoolkit.figures.style import end_labels, set_style, y_label
+
+__all__ = ["cohorts", "end_labels", "estimates", "orders", "rfm", "set_style", "spells", "survival_curve", "y_label"]

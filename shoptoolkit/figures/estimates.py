@@ -1,0 +1,58 @@
+"""Draws estimates with their intervals, beside the truth where it is known.
+
+`estimates`: an `EstimateTable` and `ax=` in, Axes out; serves restricted means, their differences, and every later answer.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from shoptoolkit.figures.style import FAINT, INK, MUTED, SERIES, new_axes
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from shoptoolkit.contract import EstimateTable
+
+
+def estimates(estimates: EstimateTable, *, ax: Axes | None = None) -> Axes:
+    """Draw one row per estimate: a dot with its interval, an upright tick at the truth, refusals in words.
+
+    The numbers stand at the right; the x axis carries the measure. A line at zero is drawn for contrasts.
+    """
+    rows = estimates.table.to_dicts()
+    ax = new_axes(ax, figsize=(7.6, max(2.0, 0.5 * len(rows) + 1.1)))
+    ax.grid(False)
+    ax.grid(True, axis="x")
+    if any(row["contrast"] for row in rows):
+        ax.axvline(0, color=FAINT, lw=1)
+    for place, row in enumerate(rows):
+        _draw(ax, place, row)
+    names = [row["contrast"] or row["group"] for row in rows]
+    ax.set(yticks=range(len(rows)), ylim=(len(rows) - 0.4, -0.8), xlabel=_axis_name(rows[0]))
+    ax.set_yticklabels(names, color=INK)
+    where = {"transform": ax.get_yaxis_transform(), "color": MUTED, "fontsize": 10}
+    ax.text(1.02, -0.68, f"estimate, {rows[0]['level']:.0%} interval", **where)
+    return ax
+
+
+def _draw(ax: Axes, place: int, row: dict) -> None:
+    right = {"transform": ax.get_yaxis_transform(), "va": "center", "fontsize": 10.5}
+    if row["truth"] is not None:
+        ax.plot([row["truth"]] * 2, [place - 0.3, place + 0.3], color=INK, lw=2.2, solid_capstyle="butt", zorder=4)
+    if row["verdict"] == "refused":
+        ax.text(1.02, place, "refused", color=MUTED, style="italic", **right)
+        return
+    ax.plot([row["low"], row["high"]], [place, place], color=SERIES["blue"], lw=2.6, zorder=5)
+    ax.plot(row["estimate"], place, "o", ms=8, color=SERIES["blue"], mec="white", mew=1.2, zorder=6)
+    numbers = "{:.1f}  ({:.1f} to {:.1f})".format(*(row[name] for name in ("estimate", "low", "high")))
+    ax.text(1.02, place, numbers.replace("-", "\u2212"), color=INK, **right)
+
+
+def _axis_name(row: dict) -> str:
+    name = row["metric"].replace("_", " ").capitalize()
+    if row["horizon_days"]:
+        name += f", counting at most {row['horizon_days']:g} days"
+    if row["contrast"]:
+        name = f"Difference: {name[0].lower()}{name[1:]}"
+    return f"{name}{'; upright tick: the truth' if row['truth'] is not None else ''}"
