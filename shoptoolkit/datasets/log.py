@@ -1,0 +1,101 @@
+"""One door for notebooks: a public set by name, your own file, or a frame, with the facts that an analysis needs.
+
+In: a name, path or frame. Out: `open_log` -> `Log`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+from shoptoolkit.contract import Checked, read_events
+from shoptoolkit.contract.clock import day_of
+from shoptoolkit.contract.show import html_table
+from shoptoolkit.datasets.registry import SETS, about
+from shoptoolkit.datasets.tidy import load
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Log:
+    """A checked log and the facts that no log tells of itself.
+
+    `as_of`: the first day not looked at. `history_known`: does the log hold every order these customers ever made?
+    """
+
+    checked: Checked
+    name: str
+    timezone: str
+    currency: str
+    as_of: date
+    history_known: bool
+    licence: str
+    citation: str
+
+    @property
+    def window(self) -> str:
+        """First and last day looked at, in words."""
+        first = day_of(self.checked.good["at"].min(), timezone=self.timezone)  # type: ignore[arg-type]
+        last = self.as_of - timedelta(days=1)
+        return f"{first.day} {first:%b %Y} to {last.day} {last:%b %Y}"
+
+    def _repr_html_(self) -> str:
+        note = f"{self.name}: {len(self.checked.good):,} good rows, {len(self.checked.quarantined):,} in quarantine"
+        return html_table(self.checked.faults, title="Contract check", note=note)
+
+
+def open_log(
+    source: Any,
+    *,
+    columns: Mapping[str, str] | None = None,
+    timezone: str | None = None,
+    as_of: date | str | None = None,
+    history_known: bool | None = None,
+    currency: str | None = None,
+    name: str | None = None,
+    folder: str | Path | None = None,
+) -> Log:
+    """A shop's log with its facts: of a public set known already, of your own given here.
+
+    Parameters
+    ----------
+    source
+        The name of a public set (`available()`), a path or glob (see `contract.read_events`), or a frame of events.
+    columns, timezone
+        As in `read_events`; `timezone` is also where the shop's days begin. None: what is known of the set, else UTC.
+    as_of
+        The first day not looked at, e.g. the day after the export. Needed for your own log: there is no hidden "today".
+    history_known
+        True if the log holds every order these customers ever made. None: what is known of the set, else False.
+    currency, name
+        Words for reports. None: what is known of the set, else "" and the file's name.
+    folder
+        The data folder of public sets, as in `load`.
+
+    Returns
+    -------
+    Log
+        `checked` (a `Checked`), name, timezone, currency, as_of, history_known, licence, citation.
+
+    Raises
+    ------
+    ValueError
+        `as_of` is missing for a log of your own.
+    """
+    if isinstance(source, str) and source in SETS:
+        known = about(source)
+        checked, licence, citation = load(source, folder=folder), known.licence, known.citation
+        facts = {key: getattr(known, key) for key in ("timezone", "currency", "as_of", "history_known", "name")}
+    else:
+        checked, licence, citation = read_events(source, columns=columns, timezone=timezone), "your own", ""
+        title = Path(source).name if isinstance(source, str | Path) else "a frame"
+        facts = {"timezone": "UTC", "currency": "", "as_of": None, "history_known": False, "name": title}
+    given = {"timezone": timezone, "currency": currency, "as_of": as_of, "history_known": history_known, "name": name}
+    facts |= {key: value for key, value in given.items() if value is not None}
+    if facts["as_of"] is None:
+        last = checked.good["at"].max()
+        raise ValueError(f"as_of is None; give the first day not to look at. The last event is of {last} (UTC).")
+    facts["as_of"] = day_of(facts["as_of"], timezone=facts["timezone"])
+    return Log(checked=checked, licence=licence, citation=citation, **facts)

@@ -1,0 +1,102 @@
+"""The command line: words come in, reports and one line per notebook go out.
+
+- `main`: `shoptoolkit report [NAMES] -p key=value --jobs N --time-limit S --out DIR --notebooks DIR`.
+
+Exit status: 0 all is well, 1 a notebook failed, 2 the command was wrong (nothing was run).
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from collections.abc import Sequence
+
+from shoptoolkit.report.page import seconds_in_words
+from shoptoolkit.report.runner import RunResult, run_plan
+from shoptoolkit.report.series import plan_series
+
+__all__ = ["main"]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Parameters
+    ----------
+    argv
+        Words after `shoptoolkit`; None: those of the process.
+
+    Returns
+    -------
+    int
+        The exit status: 0, 1 or 2.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        told = _parser().parse_args(words)
+        return _report(told, words)
+    except SystemExit as stop:  # argparse has printed its message
+        return stop.code if isinstance(stop.code, int) else 2
+    except KeyboardInterrupt:
+        print("shoptoolkit: interrupted; reports already written are whole.", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    from shoptoolkit import __version__
+
+    parser = argparse.ArgumentParser(prog="shoptoolkit", description="Reports about shoppers, from notebooks.")
+    parser.add_argument("--version", action="version", version=f"shoptoolkit {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    report = commands.add_parser("report", help="run notebooks and write HTML reports", allow_abbrev=False)
+    report.add_argument("names", nargs="*", metavar="NAME", help="20_repurchase_retention, 20 or a path; none: 00-69")
+    report.add_argument("-p", "--parameter", action="append", default=[], metavar="KEY=VALUE", help="set a parameter")
+    report.add_argument("--jobs", type=int, default=1, metavar="N", help="notebooks run at a time (1)")
+    report.add_argument("--time-limit", type=float, metavar="S", help="seconds for a whole notebook (no limit)")
+    report.add_argument("--out", default="reports", metavar="DIR", help="where the reports go (reports)")
+    report.add_argument("--notebooks", default="notebooks", metavar="DIR", help="where the notebooks are (notebooks)")
+    return parser
+
+
+def _report(told: argparse.Namespace, words: Sequence[str]) -> int:
+    try:
+        plan = plan_series(
+            told.names,
+            notebooks=told.notebooks,
+            out=told.out,
+            parameters=_parameters(told.parameter),
+            jobs=told.jobs,
+            time_limit=told.time_limit,
+        )
+        plan.out.mkdir(parents=True, exist_ok=True)
+    except (ValueError, OSError) as error:
+        print(f"shoptoolkit report: {error}", file=sys.stderr)
+        return 2
+    results = run_plan(plan, command=shlex.join(["shoptoolkit", *words]), on_result=_say)
+    print(f"Index: {plan.out / 'index.html'}")
+    return 1 if any(result.status == "failed" for result in results) else 0
+
+
+def _parameters(pairs: Sequence[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for pair in pairs:
+        key, sign, value = pair.partition("=")
+        if not sign or not key.strip():
+            raise ValueError(f"-p {pair!r} is not KEY=VALUE; write for example -p within_days=90.")
+        if key.strip() in found:
+            raise ValueError(f"-p {key.strip()} is given twice; give it once.")
+        found[key.strip()] = value
+    return found
+
+
+def _say(result: RunResult) -> None:
+    took = seconds_in_words(result.seconds)
+    print(f"{result.status:<6}  {result.name:<32} {took:>10}  {result.size / 1e6:5.2f} MB  {result.path}", flush=True)
+    failure = result.failure
+    if failure is None:
+        return
+    under = f', under "{failure.heading}"' if failure.heading else ""
+    print(f"        cell {failure.cell}{under}: {failure.name}: {failure.message}")
+    if failure.line:
+        print(f"        > {failure.line}")

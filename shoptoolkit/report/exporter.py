@@ -1,0 +1,128 @@
+"""The nbconvert exporter: an executed notebook comes in, one self-contained HTML page goes out.
+
+- `ShopReportExporter`: `jupyter nbconvert --execute --to shopreport NOTEBOOK.ipynb`, also in JupyterLab's export menu.
+
+The page loads nothing and runs only its own script: its Content-Security-Policy names that script by its hash.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from pathlib import Path
+from typing import Any
+
+from nbconvert.exporters import HTMLExporter
+from traitlets import default
+from traitlets.config import Config
+
+from shoptoolkit.report.icons import icon
+from shoptoolkit.report.markdown import latex_html, markdown_html, tidy_html
+from shoptoolkit.report.outcome import ANSI
+from shoptoolkit.report.page import build_page
+from shoptoolkit.report.provenance import git_commit
+
+__all__ = ["TEMPLATES", "ShopReportExporter", "page_policy", "script_of", "style_of"]
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+class ShopReportExporter(HTMLExporter):
+    """Export a notebook as a report page of the house."""
+
+    export_from_notebook = "Shop report (HTML)"
+
+    @default("template_name")
+    def _template_name_default(self) -> str:
+        return "shopreport"
+
+    @default("extra_template_basedirs")
+    def _basedirs_default(self) -> list[str]:
+        return [str(TEMPLATES)]
+
+    @property
+    def default_config(self) -> Config:
+        """Pictures are taken from HTML, SVG, LaTeX and PNG in this order; scripts and widgets are not shown."""
+        mine = Config(
+            {
+                "NbConvertBase": {
+                    "display_data_priority": [
+                        *("text/html", "text/markdown", "image/svg+xml", "text/latex"),
+                        *("image/png", "image/jpeg", "text/plain"),
+                    ]
+                },
+                "HTMLExporter": {"exclude_input_prompt": True, "exclude_output_prompt": True},
+            }
+        )
+        config = super().default_config.copy()
+        config.merge(mine)
+        return config
+
+    def default_filters(self) -> Any:
+        """Nbconvert's filters and those of the page."""
+        yield from super().default_filters()
+        yield ("tidy_html", tidy_html)
+        yield ("markdown_html", lambda text: tidy_html(markdown_html(text)))
+        yield ("latex_html", _latex_output)
+        yield ("no_ansi", lambda text: ANSI.sub("", text))
+
+    def _preprocess(self, nb: Any, resources: Any) -> tuple[Any, Any]:
+        nb, resources = super()._preprocess(nb, resources)
+        told = resources.get("metadata", {})
+        folder = told.get("path", "")
+        is_run_now = bool(self.config.get("ExecutePreprocessor", {}).get("enabled"))
+        commit = git_commit(Path(folder or ".")) if is_run_now else ""
+        resources["page"] = build_page(nb, name=told.get("name") or "notebook", folder=folder, commit=commit)
+        style = style_of("shopreport/report.css")
+        resources |= {"icon": icon, "style": style, "script": script_of(), "policy": page_policy()}
+        return nb, resources
+
+
+def _latex_output(text: str) -> str:
+    """IPython's text/latex: with dollars, or without."""
+    body = text.strip()
+    return latex_html(body.strip("$"), display=body.startswith(("$$", r"\begin")) or not body.startswith("$"))
+
+
+def style_of(own: str) -> str:
+    """The style sheet of a page: the tokens, then its own rules.
+
+    Parameters
+    ----------
+    own
+        Path below templates/.
+
+    Returns
+    -------
+    str
+        CSS, comments and line breaks removed.
+    """
+    css = "".join((TEMPLATES / name).read_text(encoding="utf-8") for name in ("shopreport/base.css", own))
+    return re.sub(r"\s*\n\s*", "", re.sub(r"/\*.*?\*/", "", css, flags=re.DOTALL))
+
+
+def script_of() -> str:
+    """The one script of every page.
+
+    Returns
+    -------
+    str
+        JavaScript.
+    """
+    return (TEMPLATES / "shopreport/page.js").read_text(encoding="utf-8").strip()
+
+
+def page_policy() -> str:
+    """The Content-Security-Policy: nothing is loaded, no script runs but ours.
+
+    Returns
+    -------
+    str
+        For `<meta http-equiv>`.
+    """
+    digest = base64.b64encode(hashlib.sha256(script_of().encode()).digest()).decode()
+    return (
+        "default-src 'none'; img-src data:; style-src 'unsafe-inline'; font-src data:; "
+        f"script-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+    )

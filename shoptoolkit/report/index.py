@@ -1,0 +1,162 @@
+"""The front page of a series: a folder of reports comes in, its `index.html` goes out.
+
+- `write_index`: every report in the folder, read from the `<meta name="shoptoolkit-...">` tags of its page, so that
+  running one notebook does not empty the index.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from html import unescape
+from pathlib import Path
+
+from markupsafe import Markup
+
+from shoptoolkit.report.exporter import TEMPLATES, page_policy, script_of, style_of
+from shoptoolkit.report.files import write_whole
+from shoptoolkit.report.icons import icon
+from shoptoolkit.report.page import seconds_in_words
+from shoptoolkit.report.provenance import made_with
+
+__all__ = ["write_index"]
+
+KINDS = {  # status: (class and icon, word of the chip, words of the tally)
+    "pass": ("pass", "Answered", "answered, all checks pass"),
+    "warn": ("warn", "With a warning", "answered with a warning"),
+    "stop": ("stop", "A check stops", "answered, a check says stop"),
+    "failed": ("stop", "Did not finish", "did not finish"),
+}
+NUMBERS = ("No", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine", "Ten", "Eleven", "Twelve")
+THUMBNAIL_LIMIT = 40_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Item:
+    """One report, as the index lists it."""
+
+    file: str
+    name: str
+    title: str
+    text: str
+    status: str
+    seconds: str
+    size: str
+    thumbnail: str
+    is_new: bool
+
+    @property
+    def number(self) -> str:
+        """`20_repurchase_retention` -> "20"."""
+        head = self.name.partition("_")[0]
+        return head if head.isdigit() else ""
+
+
+def write_index(
+    out: str | Path, files: Sequence[str] = (), *, command: str = "", started: datetime | None = None
+) -> Path:
+    """List all reports of a folder in its `index.html`.
+
+    Parameters
+    ----------
+    out
+        The folder of the reports.
+    files
+        Names of the pages that this run wrote; the others are listed as earlier ones.
+    command
+        How the series was run.
+    started
+        When it was run.
+
+    Returns
+    -------
+    Path
+        Of the index.
+
+    Raises
+    ------
+    ValueError
+        `out` is not a folder.
+    """
+    folder = Path(out)
+    if not folder.is_dir():
+        raise ValueError(f"out={str(out)!r} is not a folder; run `shoptoolkit report --out {out}` first.")
+    pages = (path for path in sorted(folder.glob("*.html")) if path.name != "index.html")
+    found = (_item(path, is_new=path.name in files) for path in pages)
+    items = sorted((item for item in found if item), key=lambda item: item.name)
+    path = folder / "index.html"
+    write_whole(path, _render(items, command, started))
+    return path
+
+
+def _item(path: Path, *, is_new: bool) -> Item | None:
+    tags = _tags(path)
+    if "name" not in tags:
+        return None  # not a page of ours
+    number = ", ".join(filter(None, (tags.get("number"), tags.get("interval"))))
+    status = tags.get("status", "")
+    text = tags.get("error") or tags.get("answer") or number or "This report gives no answer in one line."
+    seconds = float(tags["seconds"]) if tags.get("seconds") else None
+    small = tags.get("thumbnail", "")
+    return Item(
+        file=path.name,
+        name=tags["name"],
+        title=tags.get("title") or tags["name"],
+        text=text,
+        status=status if status in KINDS else "pass",
+        seconds=seconds_in_words(seconds),
+        size=_size_in_words(path.stat().st_size),
+        thumbnail=small if small.startswith("data:image/png;base64,") and len(small) < THUMBNAIL_LIMIT else "",
+        is_new=is_new,
+    )
+
+
+def _tags(path: Path) -> dict[str, str]:
+    """The `shoptoolkit-` tags of a page's head, whichever way its attributes are ordered."""
+    with path.open(encoding="utf-8", errors="replace") as file:
+        head = file.read(200_000).partition("<style>")[0]
+    found = {}
+    for tag in re.findall(r"<meta\s[^>]*>", head):
+        parts = dict(re.findall(r'(name|content)="([^"]*)"', tag))
+        if parts.get("name", "").startswith("shoptoolkit-"):
+            found[parts["name"].removeprefix("shoptoolkit-")] = unescape(parts.get("content", ""))
+    return found
+
+
+def _size_in_words(size: int) -> str:
+    return f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{max(1, round(size / 1e3))} kB"
+
+
+def _render(items: Sequence[Item], command: str, started: datetime | None) -> str:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    loader = FileSystemLoader(TEMPLATES / "series")
+    environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
+    count = len(items)
+    number = NUMBERS[count] if count < len(NUMBERS) else str(count)
+    tally = Counter(item.status for item in items)
+    return environment.get_template("index.html.j2").render(
+        heading=f"{number} question{'' if count == 1 else 's'} about shoppers",
+        items=items,
+        kinds=KINDS,
+        tally=[(KINDS[kind][0], tally[kind], KINDS[kind][2]) for kind in KINDS if tally[kind]],
+        facts=_facts(items, started),
+        command=command,
+        icon=lambda name: Markup(icon(name)),
+        style=Markup(style_of("series/index.css")),
+        script=Markup(script_of()),
+        policy=page_policy(),
+    )
+
+
+def _facts(items: Sequence[Item], started: datetime | None) -> list[tuple[str, str]]:
+    made = made_with()
+    versions = made["packages"]
+    packages = ", ".join(f"{name} {versions[name]}" for name in ("shoptoolkit", "polars") if name in versions)
+    new = sum(item.is_new for item in items)
+    facts = [("Started", f"{started:%-d %b %Y %H:%M} UTC")] if started else []
+    facts += [("In this run", f"{new} of {len(items)} reports")] if new else []
+    return [*facts, ("Made with", f"{packages}, Python {made['python']}")]
