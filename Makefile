@@ -53,7 +53,7 @@ environment: .venv/.core  ## write environment.yml from pyproject.toml
 clean:  ## remove .venv, caches and built reports; data stays
 	rm -rf .venv .venv-lock build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
 	find . -path ./data -prune -o \( -name __pycache__ -o -name .ipynb_checkpoints \) -type d -prune -exec rm -rf {} +
-	find reports -mindepth 1 ! -name README.md -delete
+	find reports -mindepth 1 ! -name README.md ! -name example.png -delete
 
 .venv/bin/python:
 	@command -v $(PYTHON) >/dev/null || { echo "No '$(PYTHON)' here. Name a Python 3.11 or newer: make PYTHON=/path/to/python3"; exit 1; }

@@ -66,7 +66,8 @@ def html_table(frame: pl.DataFrame, *, title: str = "", note: str = "", max_rows
 
     Examples
     --------
-    >>> "<b>1\u202f234</b>" in html_table(pl.DataFrame({"of": ["a"], "estimate": [1234.0], "low": [1.0], "high": [2e3]}))
+    >>> html = html_table(pl.DataFrame({"shop": ["north"], "share": [-0.25]}))
+    >>> '<th scope="row">north</th><td data-v="-0.25">−0.25</td>' in html
     True
     """
     _check(frame, max_rows)

@@ -11,10 +11,10 @@ from shoptoolkit.datasets.registry import SETS
 from shoptoolkit.datasets.tables import in_units, money, take, times, wholes
 
 _WANTED = {
-    "customer_id": ("customerid", "id"),
+    "customer_id": ("customer_id", "id"),
     "local": ("date",),
-    "pieces": ("quantity", "numberofcds", "cds"),
-    "amount": ("value", "dollarvalue", "dollars"),
+    "pieces": ("quantity", "number_of_cds", "cds"),
+    "amount": ("value", "dollar_value", "dollars"),
 }
 
 

@@ -66,19 +66,18 @@ def _retrieve(one: DataSet, place: Path) -> Path:
     if one.sha256 is None and target.is_file():
         return target
     part = place / f"{_last(one.url)}.part"
-    for pause in (*_PAUSES, None):
+    for pause in _PAUSES:
         was_part = part.exists()
         try:
             return _try(one, place, part, target)
         except requests.RequestException as error:
-            is_final = error.response is not None and error.response.status_code < 500
-            if is_final or pause is None:
+            if error.response is not None and error.response.status_code < 500:  # it would be the same again
                 raise
         except _WRONG:
-            if not was_part or pause is None:  # a whole download that is wrong would be wrong again
+            if not was_part:  # a download in one go that is wrong would be wrong again
                 raise
         time.sleep(pause)
-    raise AssertionError("unreachable: the last try returns or raises")
+    return _try(one, place, part, target)
 
 
 def _try(one: DataSet, place: Path, part: Path, target: Path) -> Path:

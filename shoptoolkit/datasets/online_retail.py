@@ -11,14 +11,14 @@ from shoptoolkit.datasets.registry import SETS
 from shoptoolkit.datasets.tables import in_units, money, take, texts, times, wholes
 
 _WANTED = {
-    "order_id": ("invoiceno", "invoice"),
-    "item_id": ("stockcode",),
-    "description": ("description",),
-    "pieces": ("quantity",),
-    "local": ("invoicedate",),
-    "cost": ("unitprice", "price"),
-    "customer_id": ("customerid",),
-    "country": ("country",),
+    "order_id": ("InvoiceNo", "Invoice"),
+    "item_id": ("StockCode",),
+    "description": ("Description",),
+    "pieces": ("Quantity",),
+    "local": ("InvoiceDate",),
+    "cost": ("UnitPrice", "Price"),
+    "customer_id": ("CustomerID",),
+    "country": ("Country",),
 }
 POSTAGE = ("POST", "DOT", "C2")  # postage, postage of the second shop, carriage
 # Not articles: manual corrections, discounts, samples, bad debt, fees, commissions. Vouchers (gift_0001_20) are money

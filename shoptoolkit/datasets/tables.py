@@ -43,16 +43,19 @@ def read_table(path: Path, *, headless: tuple[str, ...] = ()) -> pl.DataFrame:
         if head == b"PK\x03\x04":
             return _read_xlsx(path)
         return _read_text(path, headless)
-    except (PolarsError, ImportError, RuntimeError) as error:
-        raise ValueError(f"{path.name} cannot be read: {str(error).splitlines()[0]}") from error
+    except PolarsError as error:
+        raise ValueError(f"{path.name} cannot be read: {str(error).splitlines()[0]}. Fetch it anew.") from error
 
 
 def _read_xlsx(path: Path) -> pl.DataFrame:
     """The first sheet, all cells as text: a column that mixes numbers and text keeps both (85123A, 71053)."""
     import fastexcel
 
-    sheet = fastexcel.read_excel(path).load_sheet(0, dtypes="string")
-    return pl.DataFrame(sheet)
+    try:
+        frame: pl.DataFrame = fastexcel.read_excel(path).load_sheet(0, dtypes="string").to_polars()
+        return frame
+    except fastexcel.FastExcelError as error:
+        raise ValueError(f"{path.name} is no workbook: {str(error).splitlines()[0]}. Fetch it anew.") from error
 
 
 def _read_text(path: Path, headless: tuple[str, ...]) -> pl.DataFrame:
@@ -92,19 +95,26 @@ def _named(path: Path, frame: pl.DataFrame, names: tuple[str, ...]) -> pl.DataFr
 
 
 def take(frame: pl.DataFrame, wanted: Mapping[str, tuple[str, ...]]) -> pl.DataFrame:
-    """The wanted columns under our names: {ours: spellings}; capitals, blanks and signs in a name do not count.
+    """The wanted columns under our names: {ours: (the publisher's name, others)}; capitals, blanks, signs do not count.
 
     Raises
     ------
     ValueError
         Columns are missing; the message lists them and what is there.
     """
-    there = {"".join(letter for letter in name.lower() if letter.isalnum()): name for name in reversed(frame.columns)}
-    found = {ours: next((there[one] for one in spellings if one in there), None) for ours, spellings in wanted.items()}
+    there = {_plain(name): name for name in reversed(frame.columns)}
+    found = {
+        ours: next((there[_plain(one)] for one in spellings if _plain(one) in there), None)
+        for ours, spellings in wanted.items()
+    }
     if missing := [wanted[ours][0] for ours, theirs in found.items() if theirs is None]:
         listed = ", ".join(frame.columns)
         raise ValueError(f"the columns {', '.join(missing)} are missing; the file has: {listed[:300] or 'no columns'}.")
     return frame.select(pl.col(theirs).alias(ours) for ours, theirs in found.items() if theirs is not None)
+
+
+def _plain(name: str) -> str:
+    return "".join(letter for letter in name.lower() if letter.isalnum())
 
 
 def texts(column: pl.Series) -> pl.Series:

@@ -88,7 +88,8 @@ def latex_html(latex: str, *, display: bool = False) -> str:
         mathml = "\\"
     if "\\" in mathml:  # a command it does not know
         return f'<code class="tex" title="formula, as LaTeX">{escape(latex.strip())}</code>'
-    return re.sub(r'(<mover accent="true">.*?<mo)>', r'\1 stretchy="false">', mathml)
+    mathml = re.sub(r'(<mover accent="true">.*?<mo)>', r'\1 stretchy="false">', mathml)
+    return f'<span class="eq" tabindex="0">{mathml}</span>' if display else mathml  # a long one scrolls on a phone
 
 
 def fragment(html: str) -> BeautifulSoup:

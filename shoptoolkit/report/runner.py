@@ -161,7 +161,7 @@ def _execute(nb: Any, folder: Path, threads: int, time_limit: float | None) -> R
     at: list[int] = []  # cells begun
     client = _client(nb, folder, deadline, at)
     try:
-        client.execute(env=os.environ | dict.fromkeys(THREADS, str(threads)))
+        client.execute(cleanup_kc=True, env=os.environ | dict.fromkeys(THREADS, str(threads)))
     except CellExecutionError as error:
         return find_failure(nb) or _stopped(nb, at, error.ename, error.evalue)
     except CellTimeoutError:
