@@ -8,14 +8,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
+from html import escape
 from pathlib import Path
 from typing import Any
 
 from shoptoolkit.contract import Checked, read_events
 from shoptoolkit.contract.clock import day_of
-from shoptoolkit.contract.show import html_table
 from shoptoolkit.datasets.registry import SETS, about
 from shoptoolkit.datasets.tidy import load
+
+_FACTS = ("timezone", "currency", "as_of", "history_known", "name", "licence")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -41,9 +43,13 @@ class Log:
         last = self.as_of - timedelta(days=1)
         return f"{first.day} {first:%b %Y} to {last.day} {last:%b %Y}"
 
+    def __repr__(self) -> str:
+        return f"{self.name}, {self.window}, days of {self.timezone}\n{self.checked}"
+
     def _repr_html_(self) -> str:
-        note = f"{self.name}: {len(self.checked.good):,} good rows, {len(self.checked.quarantined):,} in quarantine"
-        return html_table(self.checked.faults, title="Contract check", note=note)
+        cited = f"Source: {self.citation}. " if self.citation else ""
+        about = f"{self.name}, {self.window}, days of {self.timezone}. {cited}Licence: {self.licence}."
+        return f'<p class="note">{escape(about)}</p>{self.checked._repr_html_()}'
 
 
 def open_log(
@@ -55,6 +61,7 @@ def open_log(
     history_known: bool | None = None,
     currency: str | None = None,
     name: str | None = None,
+    licence: str | None = None,
     folder: str | Path | None = None,
 ) -> Log:
     """A shop's log with its facts: of a public set known already, of your own given here.
@@ -69,8 +76,8 @@ def open_log(
         The first day not looked at, e.g. the day after the export. Needed for your own log: there is no hidden "today".
     history_known
         True if the log holds every order these customers ever made. None: what is known of the set, else False.
-    currency, name
-        Words for reports. None: what is known of the set, else "" and the file's name.
+    currency, name, licence
+        Words for reports. None: what is known of the set, else "", the file's name, and "your own".
     folder
         The data folder of public sets, as in `load`.
 
@@ -82,20 +89,27 @@ def open_log(
     Raises
     ------
     ValueError
-        `as_of` is missing for a log of your own.
+        `source` is no set, file or frame, or `as_of` is missing for a log of your own.
     """
     if isinstance(source, str) and source in SETS:
         known = about(source)
-        checked, licence, citation = load(source, folder=folder), known.licence, known.citation
-        facts = {key: getattr(known, key) for key in ("timezone", "currency", "as_of", "history_known", "name")}
+        checked, citation = load(source, folder=folder), known.citation
+        facts = {key: getattr(known, key) for key in _FACTS}
     else:
-        checked, licence, citation = read_events(source, columns=columns, timezone=timezone), "your own", ""
+        _must_exist(source)
+        checked, citation = read_events(source, columns=columns, timezone=timezone), ""
         title = Path(source).name if isinstance(source, str | Path) else "a frame"
-        facts = {"timezone": "UTC", "currency": "", "as_of": None, "history_known": False, "name": title}
-    given = {"timezone": timezone, "currency": currency, "as_of": as_of, "history_known": history_known, "name": name}
+        facts = dict(zip(_FACTS, ("UTC", "", None, False, title, "your own"), strict=True))
+    given = dict(zip(_FACTS, (timezone, currency, as_of, history_known, name, licence), strict=True))
     facts |= {key: value for key, value in given.items() if value is not None}
     if facts["as_of"] is None:
-        last = checked.good["at"].max()
-        raise ValueError(f"as_of is None; give the first day not to look at. The last event is of {last} (UTC).")
+        last = f"The last event is of {checked.good['at'].max()} UTC." if len(checked.good) else "No row is good."
+        raise ValueError(f"as_of is None; give the first day not to look at, e.g. the day after the export. {last}")
     facts["as_of"] = day_of(facts["as_of"], timezone=facts["timezone"])
-    return Log(checked=checked, licence=licence, citation=citation, **facts)
+    return Log(checked=checked, citation=citation, **facts)
+
+
+def _must_exist(source: Any) -> None:
+    """A bare word that is neither a set nor a file is a misspelt set, more often than not."""
+    if isinstance(source, str) and not set(source) & set("./\\*?") and not Path(source).exists():
+        raise ValueError(f"source is {source!r}: no public set (known are {', '.join(SETS)}) and no file.")

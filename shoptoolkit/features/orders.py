@@ -1,7 +1,7 @@
 """Lines become orders, orders become customers.
 
-In: Events. Out: `orders` (one row per order, refunds set against it) and `rfm` (one row per customer: recency, number and
-value of orders, with scores).
+In: Events. Out: `orders` (one row per order, refunds set against it) and `rfm` (one row per customer: recency, number
+and value of orders, with scores).
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ import polars as pl
 from shoptoolkit.contract import ContractError, Events, Orders, require
 from shoptoolkit.contract.clock import day_of, local_day
 
-_CENTS = (pl.col("price") * pl.col("quantity") * 100).round().cast(pl.Int64)  # integers: the sum has no order
+_MONEY = ("gross_revenue", "refunded", "revenue")
+_FIRST = ("customer_id", "order_id", "ordered_at", "order_number", *_MONEY, "items", "history_known")
 
 
 def orders(events: Any, *, history_known: bool = False, keep: Sequence[str] = ()) -> pl.DataFrame:
@@ -26,48 +27,52 @@ def orders(events: Any, *, history_known: bool = False, keep: Sequence[str] = ()
     events
         Events. Lines with one `order_id` are one order; without `order_id`, a customer's purchases at one moment.
     history_known
-        True if the log holds every order these customers ever made. False (a log that starts late) makes cohorts of first
-        orders and new-customer labels refuse.
+        True if the log holds every order these customers ever made. False (a log that starts late) makes cohorts of
+        first orders and new-customer labels refuse.
     keep
-        Further columns to carry: the value on the order's first line.
+        Further columns to carry: the value on the order's first line (of lines at the same moment, the first in sorted
+        order).
 
     Returns
     -------
     pl.DataFrame
         Orders, sorted by customer and time: customer_id, order_id, ordered_at (first line, UTC), order_number (1.. as
-        seen), gross_revenue, refunded, revenue (gross less refunded; all in the currency of `price`, line totals rounded
-        to cents), items (pieces), history_known, and, where the events have them, source (of the first line), category
-        (the one with most money in the order) and the columns of `keep`.
+        seen), gross_revenue, refunded, revenue (gross less refunded; all in the currency of `price`, line totals
+        rounded to cents), items (pieces), history_known, and, where the events have them, source (of the first line),
+        category (the one with most money in the order) and the columns of `keep`. The order of the events does not
+        matter.
 
     Notes
     -----
-    A refund belongs to the order with its `order_id`; else to the customer's latest earlier order with its `item_id`; else
-    to the customer's latest earlier order. A refund before any order of the customer is of an order before the log: it
-    reduces none, and `contract.reconcile` tells how many there are.
+    A refund belongs to the order with its `order_id`; else to the customer's latest earlier order with its `item_id`;
+    else to the customer's latest earlier order. A refund before any order of the customer is of an order before the
+    log: it reduces none, and `contract.reconcile` tells how many there are.
 
     Raises
     ------
     ContractError
         The events break their contract, have no purchase, or lack a column of `keep`.
+    ValueError
+        `keep` names a column that orders have anyway.
     """
     lines = require(events, Events)
-    if absent := [name for name in keep if name not in lines.columns]:
-        raise ContractError(f"events: keep names {', '.join(map(repr, absent))}, not in {', '.join(lines.columns)}.")
-    lines = _with_order_id(lines).with_columns(cents=_CENTS)
-    purchases = lines.filter(pl.col("event") == "purchase")
-    if purchases.is_empty():
+    _check_keep(keep := [keep] if isinstance(keep, str) else list(keep), lines.columns)
+    lines = lines.filter(pl.col("event").is_in(["purchase", "refund"]))
+    if not (lines["event"] == "purchase").any():
         raise ContractError("events: no row is a purchase, so there are no orders.")
+    lines = _with_cents(lines)
+    purchases = _with_order_id(lines.filter(pl.col("event") == "purchase"))
     table = _numbered(purchases.group_by("customer_id", "order_id").agg(_per_order(lines.columns, keep)))
+    if "category" in lines.columns:
+        table = table.join(_main_category(purchases), on=["customer_id", "order_id"], how="left", maintain_order="left")
     refunds = _match_refunds(lines.filter(pl.col("event") == "refund"), purchases, table)
-    money = ("gross_revenue", "refunded", "revenue")
     out = (
         table.join(refunds, on=["customer_id", "order_id"], how="left", maintain_order="left")
         .with_columns(pl.col("refunded").fill_null(0))
         .with_columns(revenue=pl.col("gross_revenue") - pl.col("refunded"), history_known=pl.lit(history_known))
-        .with_columns(pl.col(money) / 100)
+        .with_columns(_from_cents(pl.col(_MONEY)))
     )
-    first = ["customer_id", "order_id", "ordered_at", "order_number", *money, "items", "history_known"]
-    return out.select(*first, pl.exclude(first))
+    return out.select(*_FIRST, pl.exclude(_FIRST))
 
 
 def rfm(orders: Any, *, as_of: datetime | date | str, timezone: str = "UTC", bins: int = 5) -> pl.DataFrame:
@@ -76,9 +81,9 @@ def rfm(orders: Any, *, as_of: datetime | date | str, timezone: str = "UTC", bin
     Parameters
     ----------
     orders
-        Orders; only those before `as_of` are looked at.
+        Orders; only those before the day of `as_of` are looked at.
     as_of
-        The moment up to which we may look. A date is the start of that day in `timezone`.
+        The first day not looked at (a date, or text like "2011-12-09"); of a moment within a day, that day.
     timezone
         Whole days are days of this zone.
     bins
@@ -87,8 +92,16 @@ def rfm(orders: Any, *, as_of: datetime | date | str, timezone: str = "UTC", bin
     Returns
     -------
     pl.DataFrame
-        customer_id, recency_days (whole days from the last order to `as_of`), orders, revenue, mean_order_value (both after
-        refunds), recency_score, orders_score, revenue_score (`bins` is best). One row per customer, sorted by customer.
+        customer_id, recency_days (whole days from the last order to `as_of`), orders, revenue, mean_order_value (both
+        after refunds), recency_score, orders_score, revenue_score (`bins` is best). One row per customer, sorted by
+        customer.
+
+    Raises
+    ------
+    ContractError
+        The orders break their contract.
+    ValueError
+        `bins` is below 2, or no order lies before `as_of`.
 
     References
     ----------
@@ -99,11 +112,11 @@ def rfm(orders: Any, *, as_of: datetime | date | str, timezone: str = "UTC", bin
     today = day_of(as_of, timezone=timezone)
     seen = require(orders, Orders).filter(local_day("ordered_at", timezone=timezone) < today)
     if seen.is_empty():
-        raise ValueError(f"as_of is {as_of}, and no order lies before it.")
+        raise ValueError(f"as_of is {as_of}, and no order lies before that day.")
     table = seen.group_by("customer_id").agg(
         recency_days=(today - local_day("ordered_at", timezone=timezone).max()).dt.total_days(),
         orders=pl.len().cast(pl.Int64),
-        revenue=(pl.col("revenue") * 100).round().cast(pl.Int64).sum() / 100,
+        revenue=_from_cents((pl.col("revenue") * 100).round().cast(pl.Int64).sum()),
     )
     score = {
         "recency_score": -pl.col("recency_days"),
@@ -112,64 +125,100 @@ def rfm(orders: Any, *, as_of: datetime | date | str, timezone: str = "UTC", bin
     }
     return table.with_columns(
         mean_order_value=pl.col("revenue") / pl.col("orders"),
-        **{name: (column.rank("average") / pl.len() * bins).ceil().cast(pl.Int64) for name, column in score.items()},
+        **{name: (column.rank("average") * bins / pl.len()).ceil().cast(pl.Int64) for name, column in score.items()},
     ).sort("customer_id")
 
 
-def _with_order_id(lines: pl.DataFrame) -> pl.DataFrame:
-    """Lines without a number: what a customer bought at one moment is one order."""
+def _check_keep(keep: Sequence[str], columns: Sequence[str]) -> None:
+    if absent := [name for name in keep if name not in columns]:
+        raise ContractError(f"events: keep names {', '.join(map(repr, absent))}, not in {', '.join(columns)}.")
+    if taken := [name for name in keep if name in _FIRST]:
+        raise ValueError(f"keep names {', '.join(map(repr, taken))}, which orders have; leave it out or rename it.")
+
+
+def _with_cents(lines: pl.DataFrame) -> pl.DataFrame:
+    """Money as integer cents, whose sum has no order; a line without a quantity is one piece."""
     quantity = pl.col("quantity").fill_null(1) if "quantity" in lines.columns else pl.lit(1)
-    lines = lines.with_columns(quantity=quantity.cast(pl.Int64))
-    if "order_id" in lines.columns and not lines["order_id"].null_count():
-        return lines
+    cents = (pl.col("price") * quantity * 100).round().cast(pl.Int64)
+    return lines.with_columns(__cents=cents, quantity=quantity.cast(pl.Int64))
+
+
+def _from_cents(cents: pl.Expr) -> pl.Expr:
+    """Money again; polars divides by multiplying with .01, so 435 cents would be 4.3500000000000005."""
+    return (cents / 100).round(2)
+
+
+def _with_order_id(purchases: pl.DataFrame) -> pl.DataFrame:
+    """Lines without a number: what a customer bought at one moment is one order."""
+    if "order_id" in purchases.columns and not purchases["order_id"].null_count():
+        return purchases
     moment = pl.format("{}@{}", "customer_id", "at")
-    numbered = pl.col("order_id").cast(pl.String) if "order_id" in lines.columns else pl.lit(None, pl.String)
-    return lines.with_columns(order_id=pl.coalesce(numbered, moment))
+    numbered = pl.col("order_id").cast(pl.String) if "order_id" in purchases.columns else pl.lit(None, pl.String)
+    return purchases.with_columns(order_id=pl.coalesce(numbered, moment))
 
 
 def _per_order(columns: Sequence[str], keep: Sequence[str]) -> list[pl.Expr]:
     """One order's columns. Ties are broken by value, so that the order of rows does not matter."""
-    carried = [name for name in ("source", *keep) if name in columns and name != "category"]
-    told = [pl.col(name).sort_by("at", name).first() for name in dict.fromkeys(carried)]
-    if "category" in columns:
-        told.append(pl.col("category").sort_by("cents", "category", descending=[True, False], nulls_last=True).first())
-    totals = {"gross_revenue": pl.col("cents"), "items": pl.col("quantity")}
-    sums = [column.sum().alias(name) for name, column in totals.items()]
-    return [pl.col("at").min().alias("ordered_at"), *sums, *told]
+    carried = [name for name in dict.fromkeys(("source", *keep)) if name in columns and name != "category"]
+    told = [pl.col(name).sort_by("at", name, nulls_last=True).first().alias(name) for name in carried]
+    totals = {"gross_revenue": pl.col("__cents").sum(), "items": pl.col("quantity").sum()}
+    return [pl.col("at").min().alias("ordered_at"), *(total.alias(name) for name, total in totals.items()), *told]
+
+
+def _main_category(purchases: pl.DataFrame) -> pl.DataFrame:
+    """The category with most money in each order; of equals, the first by name; lines without one have no say."""
+    order, money = ["customer_id", "order_id"], pl.col("__cents")
+    sums = purchases.drop_nulls("category").group_by(*order, "category").agg(money.sum())
+    ranked = sums.sort(*order, money, "category", descending=[False, False, True, False])
+    return ranked.filter(_is_new(order)).select(*order, "category")
 
 
 def _numbered(table: pl.DataFrame) -> pl.DataFrame:
     """Orders in time per customer, numbered by one sort and boundary flags (six times faster than a window)."""
     row = pl.int_range(pl.len(), dtype=pl.Int64)
-    is_first = (pl.col("customer_id") != pl.col("customer_id").shift()).fill_null(True)
-    start = pl.when(is_first).then(row).forward_fill()
+    start = pl.when(_is_new(["customer_id"])).then(row).forward_fill()
     return table.sort("customer_id", "ordered_at", "order_id").with_columns(order_number=row - start + 1)
 
 
 def _match_refunds(refunds: pl.DataFrame, purchases: pl.DataFrame, table: pl.DataFrame) -> pl.DataFrame:
     """Refunded cents per order: by order number, else by item, else the customer's latest earlier order."""
-    left = refunds.select(
-        pl.int_range(pl.len()).alias("refund"), "customer_id", "at", "cents", "order_id", *_item(refunds)
-    )
-    orders = table.select("customer_id", "order_id", "ordered_at", target="order_id")
-    passes = [(orders, ["customer_id", "order_id"])]
-    if _item(refunds):
-        bought = purchases.select("customer_id", "order_id", "item_id").unique().drop_nulls("item_id")
-        passes.append(
-            (bought.join(orders, on=["customer_id", "order_id"]).drop("order_id"), ["customer_id", "item_id"])
-        )
-    passes.append((orders.drop("order_id"), ["customer_id"]))
+    kept = [name for name in ("order_id", "item_id") if name in refunds.columns]
+    left = refunds.select(pl.int_range(pl.len()).alias("refund"), "customer_id", "at", "__cents", *kept)
+    targets = table.select("customer_id", "order_id", "ordered_at", target="order_id")
     found = []
-    for targets, keys in passes:
-        is_earlier = pl.lit("order_id" in keys) | (
-            pl.col("ordered_at") <= pl.col("at")
-        )  # its own number needs no clock
-        hits = left.join(targets, on=keys).filter(is_earlier).sort("ordered_at", "target")
-        last = hits.unique("refund", keep="last")
-        found.append(last.select("refund", "customer_id", "cents", order_id="target"))
-        left = left.join(last, on="refund", how="anti")
-    return pl.concat(found).group_by("customer_id", "order_id").agg(refunded=pl.col("cents").sum())
+    if "order_id" in kept:  # its own number needs no clock
+        left = left.with_columns(pl.col("order_id").cast(table.schema["order_id"]))
+        found.append(left.join(targets, on=["customer_id", "order_id"]))
+    if "item_id" in kept:
+        named, item = _left_of(left, found).drop_nulls("item_id"), ["customer_id", "item_id"]
+        bought = purchases.select(*item, "order_id").join(named, on=item, how="semi").unique()
+        found.append(_latest(named, bought.join(targets, on=["customer_id", "order_id"]), item))
+    found.append(_latest(_left_of(left, found), targets, ["customer_id"]))
+    matched = pl.concat(part.select("customer_id", pl.col("target").alias("order_id"), "__cents") for part in found)
+    return matched.group_by("customer_id", "order_id").agg(refunded=pl.col("__cents").sum())
 
 
-def _item(lines: pl.DataFrame) -> list[str]:
-    return ["item_id"] if "item_id" in lines.columns else []
+def _left_of(refunds: pl.DataFrame, found: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    for part in found:
+        refunds = refunds.join(part, on="refund", how="anti")
+    return refunds
+
+
+def _latest(refunds: pl.DataFrame, targets: pl.DataFrame, keys: list[str]) -> pl.DataFrame:
+    """Refunds with the latest order at or before them with the same keys: one sort, orders before refunds, fill."""
+    orders = targets.select(*keys, pl.col("ordered_at").alias("at"), "target")
+    both = pl.concat([orders, refunds.select(*keys, "at", "refund", "__cents")], how="diagonal")
+    both = both.sort(*keys, "at", "refund", "target")
+    row = pl.int_range(pl.len())
+    begun, ordered = (
+        pl.when(flag).then(row).forward_fill() for flag in (_is_new(keys), pl.col("target").is_not_null())
+    )
+    filled = both.with_columns(pl.col("target").forward_fill(), is_known=ordered >= begun)
+    return filled.filter(pl.col("refund").is_not_null() & pl.col("is_known")).select(
+        "refund", "customer_id", "__cents", "target"
+    )
+
+
+def _is_new(keys: Sequence[str]) -> pl.Expr:
+    """In sorted rows: the first one of its keys."""
+    return pl.any_horizontal((pl.col(key) != pl.col(key).shift()).fill_null(True) for key in keys)

@@ -3,6 +3,17 @@
 from shoptoolkit.figures.behaviour import orders, rfm
 from shoptoolkit.figures.curves import cohorts, spells, survival_curve
 from shoptoolkit.figures.estimates import estimates
-from shoptoolkit.figures.style import end_labels, set_style, y_label
+from shoptoolkit.figures.style import end_labels, hero_axes, set_style, y_label
 
-__all__ = ["cohorts", "end_labels", "estimates", "orders", "rfm", "set_style", "spells", "survival_curve", "y_label"]
+__all__ = [
+    "cohorts",
+    "end_labels",
+    "estimates",
+    "hero_axes",
+    "orders",
+    "rfm",
+    "set_style",
+    "spells",
+    "survival_curve",
+    "y_label",
+]

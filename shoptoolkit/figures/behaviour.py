@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def orders(orders: Any, *, ax: Axes | None = None, currency: str = "") -> Axes:
-    """Draw how the value of orders is spread, on a log scale; orders with nothing paid have no place on it and are counted."""
+    """Draw how the value of orders is spread, on a log scale; orders with nothing paid are counted in words."""
     import seaborn as sns
 
     value = require(orders, Orders)["gross_revenue"]

@@ -80,10 +80,11 @@ def _side(column: pl.Series, returned: bool) -> pl.Series:
 def spells(spells: Any, *, ax: Axes | None = None, most: int = 40) -> Axes:
     """Draw spells as lines from the order on: a dot where the customer bought again, an open end where not yet.
 
-    At most `most` spells are drawn, evenly through the frame and longest on top; the frame's columns are those of Spells.
+    At most `most` spells are drawn, evenly through the frame and longest on top; the frame's columns are those of
+    Spells.
     """
     table = require(spells, Spells)
-    drawn = table.gather_every(max(1, len(table) // most)).head(most).sort("duration_days")
+    drawn = table.gather_every(-(-len(table) // most)).sort("duration_days")
     ax = new_axes(ax)
     rows = range(len(drawn))
     back = drawn["repurchased"]
@@ -134,9 +135,8 @@ def cohorts(cohorts: Cohorts, *, ax: Axes | None = None) -> Axes:
     ax.set_yticklabels(
         [f"{name}   n = {sizes[start]:,}" for name, start in zip(names, starts, strict=True)], color=MUTED
     )
-    ax.set_xlabel(
-        f"{cohorts.period.capitalize()}s since the {cohorts.cohort.replace('_', ' ').replace('first seen', 'first order seen')}"
-    )
+    since = {"first_order": "first order", "first_seen": "first order seen"}[cohorts.cohort]
+    ax.set_xlabel(f"{cohorts.period.capitalize()}s since the {since}")
     ax.tick_params(length=0)
     ax.spines["bottom"].set_visible(False)
     y_label(ax, f"Customers of the cohort who ordered in that {cohorts.period}, %")

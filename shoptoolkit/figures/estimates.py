@@ -1,11 +1,13 @@
 """Draws estimates with their intervals, beside the truth where it is known.
 
-`estimates`: an `EstimateTable` and `ax=` in, Axes out; serves restricted means, their differences, and every later answer.
+`estimates`: an `EstimateTable` and `ax=` in, Axes out; serves restricted means, their differences, and every later
+answer.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import math
+from typing import TYPE_CHECKING, Any
 
 from shoptoolkit.figures.style import FAINT, INK, MUTED, SERIES, new_axes
 
@@ -29,15 +31,15 @@ def estimates(estimates: EstimateTable, *, ax: Axes | None = None) -> Axes:
     for place, row in enumerate(rows):
         _draw(ax, place, row)
     names = [row["contrast"] or row["group"] for row in rows]
-    ax.set(yticks=range(len(rows)), ylim=(len(rows) - 0.4, -0.8), xlabel=_axis_name(rows[0]))
+    ax.set(yticks=range(len(rows)), ylim=(len(rows) - 0.4, -0.8), xlabel=_axis_name(rows))
     ax.set_yticklabels(names, color=INK)
-    where = {"transform": ax.get_yaxis_transform(), "color": MUTED, "fontsize": 10}
+    where: dict[str, Any] = {"transform": ax.get_yaxis_transform(), "color": MUTED, "fontsize": 10}
     ax.text(1.02, -0.68, f"estimate, {rows[0]['level']:.0%} interval", **where)
     return ax
 
 
 def _draw(ax: Axes, place: int, row: dict) -> None:
-    right = {"transform": ax.get_yaxis_transform(), "va": "center", "fontsize": 10.5}
+    right: dict[str, Any] = {"transform": ax.get_yaxis_transform(), "va": "center", "fontsize": 10.5}
     if row["truth"] is not None:
         ax.plot([row["truth"]] * 2, [place - 0.3, place + 0.3], color=INK, lw=2.2, solid_capstyle="butt", zorder=4)
     if row["verdict"] == "refused":
@@ -45,14 +47,19 @@ def _draw(ax: Axes, place: int, row: dict) -> None:
         return
     ax.plot([row["low"], row["high"]], [place, place], color=SERIES["blue"], lw=2.6, zorder=5)
     ax.plot(row["estimate"], place, "o", ms=8, color=SERIES["blue"], mec="white", mew=1.2, zorder=6)
-    numbers = "{:.1f}  ({:.1f} to {:.1f})".format(*(row[name] for name in ("estimate", "low", "high")))
+    digits = min(9, max(1, 2 - math.floor(math.log10(row["high"] - row["low"])))) if row["high"] > row["low"] else 1
+    numbers = "{0:,.{3}f}  ({1:,.{3}f} to {2:,.{3}f})".format(*(row[k] for k in ("estimate", "low", "high")), digits)
     ax.text(1.02, place, numbers.replace("-", "\u2212"), color=INK, **right)
 
 
-def _axis_name(row: dict) -> str:
+def _axis_name(rows: list[dict]) -> str:
+    row = rows[0]
     name = row["metric"].replace("_", " ").capitalize()
+    if row["measure"] and row["measure"].lower() not in name.lower().split():
+        name += f" ({row['measure']})"
     if row["horizon_days"]:
         name += f", counting at most {row['horizon_days']:g} days"
     if row["contrast"]:
         name = f"Difference: {name[0].lower()}{name[1:]}"
-    return f"{name}{'; upright tick: the truth' if row['truth'] is not None else ''}"
+    is_known = any(row["truth"] is not None for row in rows)
+    return f"{name}{'; upright tick: the truth' if is_known else ''}"

@@ -1,7 +1,7 @@
 """House style of the figures: ink, palette, one dict of settings and three small helpers. Importing it changes nothing.
 
-`set_style` is called by a notebook. A figure holds marks, axes and direct labels only: its title (the finding) and its note
-stand around it as text, where they can be searched and read aloud.
+`set_style` is called by a notebook. A figure holds marks, axes and direct labels only: its title (the finding) and its
+note stand around it as text, where they can be searched and read aloud.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ SERIES = {
     "sand": "#5a4300",
     "grey": "#6d7884",
 }
-DASHES: list[Any] = ["-", (0, (6, 2)), (0, (2.5, 1.6)), (0, (7, 2, 1.5, 2)), (0, (1, 1.4)), "-"]  # a cue beside colour
+DASHES: list[Any] = ["-", (0, (6, 2)), (0, (2.5, 1.6)), (0, (7, 2, 1.5, 2)), (0, (1, 1.4))]  # a cue beside colour
 TIDE = ["#f0f5f9", "#c5dbec", "#86b4d8", "#3f86c2", "#1d62a3", "#0f3763"]  # little to much
 _FONTS = ["Inter", "Helvetica Neue", "Segoe UI", "Noto Sans", "Liberation Sans", "DejaVu Sans"]
 _SIZES = {
@@ -36,36 +36,36 @@ _SIZES = {
 def set_style() -> None:
     """Set fonts, colours and axes for every figure drawn afterwards (matplotlib and seaborn)."""
     import matplotlib as mpl
+    from cycler import cycler
     from matplotlib import font_manager
 
     here = set(font_manager.get_font_names())
-    colours = {name: MUTED for name in ("axes.labelcolor", "xtick.color", "ytick.color")}
+    colours = dict.fromkeys(("axes.labelcolor", "xtick.color", "ytick.color"), MUTED)
     spines = {f"axes.spines.{side}": False for side in ("top", "right", "left")}
     clear = {"figure.facecolor": "none", "axes.facecolor": "none", "savefig.transparent": True}
-    mpl.rcParams.update(
-        {
-            "font.family": [*[font for font in _FONTS if font in here][:1], "DejaVu Sans"],
-            "font.size": 11,
-            "figure.figsize": (7.6, 4.0),
-            "figure.dpi": 100,
-            "savefig.dpi": 200,
-            "figure.constrained_layout.use": True,
-            "text.color": INK,
-            "axes.edgecolor": FAINT,
-            "axes.grid": True,
-            "axes.grid.axis": "y",
-            "axes.axisbelow": True,
-            "grid.color": GRID,
-            "grid.linewidth": 0.8,
-            "lines.linewidth": 2.1,
-            "legend.frameon": False,
-            "axes.prop_cycle": mpl.cycler(color=list(SERIES.values())),
-            **colours,
-            **spines,
-            **clear,
-            **_SIZES,
-        }
-    )
+    settings: dict[Any, Any] = {
+        "font.family": [*[font for font in _FONTS if font in here][:1], "DejaVu Sans"],
+        "font.size": 11,
+        "figure.figsize": (7.6, 4.0),
+        "figure.dpi": 100,
+        "savefig.dpi": 200,
+        "figure.constrained_layout.use": True,
+        "text.color": INK,
+        "axes.edgecolor": FAINT,
+        "axes.grid": True,
+        "axes.grid.axis": "y",
+        "axes.axisbelow": True,
+        "grid.color": GRID,
+        "grid.linewidth": 0.8,
+        "lines.linewidth": 2.1,
+        "legend.frameon": False,
+        "axes.prop_cycle": cycler(color=list(SERIES.values())),
+        **colours,
+        **spines,
+        **clear,
+        **_SIZES,
+    }
+    mpl.rcParams.update(settings)
 
 
 def new_axes(ax: Axes | None, *, figsize: tuple[float, float] = (7.6, 4.0)) -> Axes:
@@ -75,15 +75,20 @@ def new_axes(ax: Axes | None, *, figsize: tuple[float, float] = (7.6, 4.0)) -> A
     return plt.subplots(figsize=figsize)[1] if ax is None else ax
 
 
+def hero_axes() -> Axes:
+    """New Axes in the size of the answer box of a report."""
+    return new_axes(None, figsize=(5.0, 3.45))
+
+
 def look_of(place: int) -> tuple[str, Any]:
-    """Colour and dash of the n-th series; any two differ in both."""
-    return list(SERIES.values())[place % 6], DASHES[place % 6]
+    """Colour and dash of the n-th series; six colours and five dashes make thirty different looks."""
+    return list(SERIES.values())[place % 6], DASHES[place % 5]
 
 
 def y_label(ax: Axes, text: str) -> None:
     """Write the y label flat above the axis, where it is read first."""
     ax.set_ylabel("")
-    place = {"xycoords": "axes fraction", "textcoords": "offset points"}
+    place: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points"}
     ax.annotate(text, (0, 1), (0, 9), color=MUTED, fontsize=10.5, ha="left", **place)
 
 
@@ -94,7 +99,12 @@ def end_labels(ax: Axes, labels: Sequence[tuple[float, float, str, str]], *, gap
     for x, y, text, colour in sorted(labels, key=lambda label: label[1]):
         here = ax.transData.transform((x, y))[1] * scale
         at = max(here, last + gap_points)
-        options = {"textcoords": "offset points", "va": "center", "weight": "bold", "annotation_clip": False}
+        options: dict[str, Any] = {
+            "textcoords": "offset points",
+            "va": "center",
+            "weight": "bold",
+            "annotation_clip": False,
+        }
         ax.annotate(text, (x, y), (7, at - here), color=colour, **options)
         last = at
 

@@ -1,7 +1,7 @@
 """A small shop whose truth is known: customers who order at their own rate until they drop out.
 
-In: numbers and `rng`. Out: `shop` -> `Shop` with events (for the contract), customers (their latent traits) and truth (the
-population's curve per source, in closed form).
+In: numbers and `rng`. Out: `shop` -> `Shop` with events (for the contract), customers (their latent traits) and truth
+(the population's curve per source, in closed form).
 """
 
 from __future__ import annotations
@@ -32,10 +32,11 @@ Ints = npt.NDArray[np.int64]
 class Shop:
     """A simulated shop.
 
-    `events`: Events (purchases and refunds; prices in the shop's currency). `customers`: customer_id, source, joined_at,
-    rate (orders per day while active), drop_probability (after each order). `truth`: group (a source, or "all"),
-    duration_days, survival (probability of no next order within that many days of the first), restricted_mean_days (its
-    area up to that day). `as_of`: the first day after the log. Every customer's whole history is in the log.
+    `events`: Events (purchases and refunds; prices in the shop's currency). `customers`: customer_id, source,
+    joined_at, rate (orders per day while active), drop_probability (after each order). `truth`: group (a source, or
+    "all"), duration_days, survival (probability of no next order within that many days of the first),
+    restricted_mean_days (its area up to that day). `as_of`: the first day after the log. Every customer's whole history
+    is in the log.
     """
 
     events: pl.DataFrame
@@ -57,8 +58,8 @@ def shop(
 ) -> Shop:
     """Simulate a shop whose customers order at a gamma-distributed rate and drop out after any order.
 
-    The BG/NBD shop in whole days: customer i joins on a day of the log, waits ceil(exponential(rate_i)) days from order to
-    order, and stops for good after any order with probability p_i.
+    The BG/NBD shop in whole days: customer i joins on a day of the log, waits ceil(exponential(rate_i)) days from order
+    to order, and stops for good after any order with probability p_i.
 
     Parameters
     ----------
@@ -67,8 +68,8 @@ def shop(
     n_customers, days, start
         Size and window of the log; customers join evenly over the window.
     rate_shape, rate_scale_days
-        Rates are gamma: shape, and days per unit for organic customers (mean rate = shape / days); customers from search
-        and ads order at 0.75 and 0.5 times that.
+        Rates are gamma: shape, and days per unit for organic customers (mean rate = shape / days); customers from
+        search and ads order at 0.75 and 0.5 times that.
     dropout
         p is Beta(a, b); mean a / (a + b).
     refund_share
@@ -176,11 +177,11 @@ def _events(
 
 def _truth(days: int, shape: float, scale: float, mean_drop: float) -> pl.DataFrame:
     """P(no next order within t whole days) = E[p] + (1 - E[p]) (a / (a + t))^r, the gamma rate integrated out."""
-    t = np.arange(days + 1)
-    curves = {}
+    t = np.arange(days + 1, dtype=np.float64)
+    curves: dict[str, Floats] = {}
     for source, (_, factor) in SOURCES.items():
         curves[source] = mean_drop + (1 - mean_drop) * (scale / (scale + factor * t)) ** shape
-    curves["all"] = sum(share * curves[source] for source, (share, _) in SOURCES.items())
+    curves["all"] = np.sum([share * curves[source] for source, (share, _) in SOURCES.items()], axis=0)
     return pl.concat(
         pl.DataFrame(
             {"group": group, "duration_days": t.astype(float), "survival": curve, "restricted_mean_days": _area(curve)}

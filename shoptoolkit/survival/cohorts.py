@@ -24,8 +24,9 @@ _STEP = {"week": "1w", "month": "1mo", "quarter": "1q"}
 class Cohorts:
     """Customers by the period of their first order. Draw it with `figures.cohorts`.
 
-    `table`: cohort (first day of the period), period_number (0 = the period of the first order), n_customers, n_returned
-    (customers of the cohort who ordered in that period), share, low, high. Periods not yet over are not told.
+    `table`: cohort (first day of the period), period_number (0 = the period of the first order), n_customers,
+    n_returned (customers of the cohort who ordered in that period), share, low, high. Periods not yet over are not
+    told.
     """
 
     table: pl.DataFrame
@@ -62,8 +63,8 @@ def cohorts(
     period
         "week" (from Monday), "month" or "quarter", by the calendar of `timezone`.
     cohort
-        "first_order": needs the whole history (`history_known`), else it refuses. "first_seen": the first order in the log,
-        which for old customers is not their first (rule R2).
+        "first_order": needs the whole history (`history_known`), else it refuses. "first_seen": the first order in the
+        log, which for old customers is not their first (rule R2).
     level
         Coverage of the Wilson interval of each share.
 
@@ -75,7 +76,9 @@ def cohorts(
     Raises
     ------
     ContractError
-        `cohort="first_order"` on orders whose history before the log is not known.
+        The orders break their contract, or `cohort="first_order"` and their history before the log is not known.
+    ValueError
+        `period`, `cohort`, `level`, `timezone` or `as_of` is none that can be used, or no period is over.
 
     References
     ----------
@@ -93,7 +96,7 @@ def cohorts(
         )
     end = day_of(as_of, timezone=timezone)
     table = table.select("customer_id", day=local_day("ordered_at", timezone=timezone)).filter(pl.col("day") < end)
-    counts = _counts(table, end, _STEP[period])
+    counts = table if table.is_empty() else _counts(table, end, _STEP[period])
     if counts.is_empty():
         raise ValueError(f"as_of is {as_of}, and no {period} with orders is over by then.")
     share = _wilson(counts, NormalDist().inv_cdf(0.5 + level / 2))
@@ -105,7 +108,8 @@ def _counts(table: pl.DataFrame, end: date, step: str) -> pl.DataFrame:
     """Customers of each cohort active in each period that is over, zeros included."""
     active = table.select("customer_id", start=pl.col("day").dt.truncate(step)).unique()
     joined = active.group_by("customer_id").agg(cohort=pl.col("start").min())
-    over = pl.date_range(active["start"].min(), end, step, eager=True)[:-1]  # the last one begun is still running
+    begin = active["start"].sort()[0]
+    over = pl.date_range(begin, end, step, eager=True).head(-1)  # the last one begun is still running
     periods = pl.DataFrame({"start": over, "number": range(len(over))}, schema={"start": pl.Date, "number": pl.Int64})
     sizes = joined.group_by("cohort").agg(n_customers=pl.len().cast(pl.Int64))
     returned = active.join(joined, on="customer_id").group_by("cohort", "start").agg(n_returned=pl.len().cast(pl.Int64))
@@ -127,7 +131,7 @@ def _wilson(counts: pl.DataFrame, z: float) -> pl.DataFrame:
     n, share = pl.col("n_customers"), pl.col("n_returned") / pl.col("n_customers")
     middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
     reach = z / (1 + z**2 / n) * (share * (1 - share) / n + z**2 / (4 * n**2)).sqrt()
-    # at 0 and 1 the bound is the share itself; arithmetic alone would miss it by a rounding error. Period 0 is no estimate.
+    # At 0 and 1 the bound is the share itself, which arithmetic misses by a rounding error. Period 0 is no estimate.
     low = (
         pl.when(pl.col("n_returned") == 0)
         .then(0.0)

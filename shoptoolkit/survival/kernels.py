@@ -1,4 +1,4 @@
-"""Loops that numpy cannot say well, compiled by numba. Imported inside the functions that use them: numba costs time to load."""
+"""Loops that numpy cannot say well, compiled by numba. Imported where they are used, as numba loads slowly."""
 
 from __future__ import annotations
 
@@ -11,29 +11,22 @@ Ints = npt.NDArray[np.int64]
 
 
 @njit(cache=True)
-def clustered_variance(
-    cluster: Ints, place: Ints, entered: Ints, seen: npt.NDArray[np.bool_], greenwood: Floats, jump: Floats
-) -> Floats:
-    """Sum over clusters of (d log S(t) / d weight of the cluster)^2 on the grid; spells sorted by cluster.
+def squared_sums(cluster: Ints, day: Ints, slope: Ints, level: Floats, size: int) -> tuple[Floats, Floats, Floats]:
+    """Coefficients q2, q1, q0 on the grid: sum over clusters of (a + b x)^2 = q2 x^2 + 2 q1 x + q0.
 
-    A spell at risk on day u adds d/(n(n-d)) to the derivative; if it ends in a repurchase there, it takes off 1/(n-d).
+    b and a of a cluster change by `slope` and `level` on a grid `day`; the changes come sorted by cluster, then day.
     """
-    size = len(greenwood)
-    variance = np.zeros(size)
-    slope = np.zeros(size)
-    reach = 0
+    q2, q1, q0 = np.zeros(size), np.zeros(size), np.zeros(size)
+    a, b = 0.0, 0.0
     for i in range(len(cluster)):
-        for u in range(entered[i], place[i] + 1):
-            slope[u] += greenwood[u]
-        if seen[i]:
-            slope[place[i]] -= jump[place[i]]
-        reach = max(reach, place[i])
-        if i + 1 == len(cluster) or cluster[i + 1] != cluster[i]:
-            total = 0.0
-            for u in range(size):
-                if u <= reach:
-                    total += slope[u]
-                    slope[u] = 0.0
-                variance[u] += total * total
-            reach = 0
-    return variance
+        if i == 0 or cluster[i] != cluster[i - 1]:
+            a, b = 0.0, 0.0
+        q2[day[i]] -= b * b
+        q1[day[i]] -= a * b
+        q0[day[i]] -= a * a
+        a += level[i]
+        b += slope[i]
+        q2[day[i]] += b * b
+        q1[day[i]] += a * b
+        q0[day[i]] += a * a
+    return np.cumsum(q2), np.cumsum(q1), np.cumsum(q0)

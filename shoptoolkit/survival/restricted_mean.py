@@ -21,7 +21,7 @@ _METRIC = {"metric": "days_to_next_order", "method": "kaplan_meier", "measure": 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Mean:
-    """One group's restricted mean. `influence`: each cluster's part in it (cluster, influence), where clusters are asked for."""
+    """One group's restricted mean. `influence`: a cluster's part in it (cluster, influence), if clusters are given."""
 
     group: str
     n: int
@@ -46,8 +46,8 @@ def restricted_mean(
 ) -> EstimateTable:
     """How many days until the next order, if we count at most `horizon_days`?
 
-    The area under the survival curve up to the horizon: a customer who is not back by then counts as `horizon_days`. Smaller
-    is sooner. Unlike a hazard ratio it needs no proportionality, unlike a median it always exists.
+    The area under the survival curve up to the horizon: a customer who is not back by then counts as `horizon_days`.
+    Smaller is sooner. Unlike a hazard ratio it needs no proportionality, unlike a median it always exists.
 
     Parameters
     ----------
@@ -59,12 +59,13 @@ def restricted_mean(
     Returns
     -------
     EstimateTable
-        One row per group, in days. Refused where the follow-up of a group ends before the horizon.
+        One row per group, in days. Refused where the follow-up of a group ends before the horizon, and where no error
+        can be told: nobody came back before the horizon, or everybody on one day.
 
     References
     ----------
-    Klein and Moeschberger (2003), Survival Analysis, section 4.5: variance = sum of A(t)^2 d / (n (n - d)), A(t) the area
-    right of t. (lifelines reports the variance of min(T, horizon) instead, which is not the error of the mean.)
+    Klein and Moeschberger (2003), Survival Analysis, section 4.5: variance = sum of A(t)^2 d / (n (n - d)), A(t) the
+    area right of t. (lifelines reports the variance of min(T, horizon) instead, which is not the error of the mean.)
 
     Examples
     --------
@@ -72,7 +73,7 @@ def restricted_mean(
     >>> spells = pl.DataFrame({"customer_id": [1, 2, 3, 4], "duration_days": [10, 20, 20, 30],
     ...                        "repurchased": [True, True, False, False]})
     >>> restricted_mean(spells, horizon_days=30)
-    all: 22.50 (15.51 to 29.49) days, n = 4
+    all: 22.5 (14.4 to 30.6) days, n = 4
     """
     means = _means(
         spells,
@@ -115,8 +116,8 @@ def restricted_mean_difference(
     Returns
     -------
     EstimateTable
-        One row per other group: contrast "group - reference", in days, p-value two-sided. n: customers of both groups. A
-        difference between groups that were not assigned at random describes, it is no effect.
+        One row per other group: contrast "group - reference", in days, p-value two-sided. n: customers of both groups.
+        A difference between groups that were not assigned at random describes, it is no effect.
 
     References
     ----------
@@ -156,14 +157,21 @@ def _mean(risk: RiskTable, horizon: float) -> _Mean:
     if days[-1] < horizon and survival[-1] > 0:
         reason = f"follow-up ends on day {days[-1]:g}; take horizon_days <= {days[-1]:g}, or wait."
         return _Mean(group=risk.group, n=n, reason=reason)
-    edges = np.minimum(np.append(days, horizon), horizon)
-    areas = survival * np.diff(np.maximum.accumulate(edges))
+    areas = survival * np.diff(np.minimum(np.append(days, horizon), horizon))
     right = np.cumsum(areas[::-1])[::-1]  # area from each grid day to the horizon
     influence = _influence(risk, right) if "cluster" in risk.spells.columns else None
     variance = float(((right**2) * risk.greenwood).sum())
     if influence is not None:
         variance = float((influence["influence"] ** 2).sum())
+    if not variance > 0:
+        reason = f"{_sameness(risk, horizon)}; no error can be told. Take a longer horizon or more customers."
+        return _Mean(group=risk.group, n=n, reason=reason)
     return _Mean(group=risk.group, n=n, estimate=float(areas.sum()), variance=variance, influence=influence)
+
+
+def _sameness(risk: RiskTable, horizon: float) -> str:
+    back = risk.observed[risk.days < horizon].sum()
+    return f"everybody came back on day {risk.days[-1]:g}" if back else f"nobody came back before day {horizon:g}"
 
 
 def _influence(risk: RiskTable, right: Floats) -> pl.DataFrame:
@@ -198,7 +206,7 @@ def _row(
     mean: _Mean, horizon: float, level: float, cluster: str | None, reference: str | None = None
 ) -> dict[str, Any]:
     per = "customer" if cluster is None else "spell"
-    common = {
+    common: dict[str, Any] = {
         "question": "How many days until the next order?",
         "estimand": f"restricted mean of days to the next order per {per}, counting at most {horizon:g} days",
         "contrast": None if reference is None else f"{mean.group} - {reference}",

@@ -16,6 +16,7 @@ import polars as pl
 from shoptoolkit.contract import ContractError, Orders, Spells, require, to_polars
 from shoptoolkit.contract.clock import day_of, local_day
 
+_FIRST = ("customer_id", "duration_days", "repurchased", "spell_number", "started_at", "start_days", "stop_days")
 _AFTERWARDS = ("refunded", "revenue", "order_number")  # known only after the order, or renamed
 
 
@@ -29,27 +30,35 @@ def repurchase_spells(
     orders
         Orders.
     as_of
-        The first day not looked at (a date, or text like "2011-12-09"); of a moment within a day, that day is not over and
-        its orders are not looked at.
+        The first day not looked at (a date, or text like "2011-12-09"); of a moment within a day, that day is not over
+        and its orders are not looked at.
     index
-        Which spell stands for a customer. "first": from the first order seen. "at:2011-06-01": from the first order on or
-        after that day. "last": from the last order before `as_of`; always censored, so for scoring, never for a curve.
-        "all": every spell; they depend on each other within a customer, so estimators then ask for `cluster=`.
+        Which spell stands for a customer. "first": from the first order seen. "at:2011-06-01": from the first order on
+        or after that day. "last": from the last order before `as_of`; always censored, so for scoring, never for a
+        curve. "all": every spell; they depend on each other within a customer, so estimators then ask for `cluster=`.
     timezone
         Orders on one calendar day of this zone are one occasion.
 
     Returns
     -------
     pl.DataFrame
-        Spells, sorted by customer: customer_id, duration_days (whole days, > 0), repurchased (False: not yet back at the
-        end of the last day looked at), spell_number (1.. as seen), started_at (UTC), start_days and stop_days (since the
-        first order seen), and the other columns of the day's first order as covariates (not its refunds: they come later).
-        A customer whose index order lies on the last day has no follow-up and no spell; `contract.reconcile` counts them.
+        Spells, sorted by customer: customer_id, duration_days (whole days, > 0), repurchased (False: not yet back at
+        the end of the last day looked at), spell_number (1.. as seen), started_at (UTC), start_days and stop_days
+        (since the first order seen), and the other columns of the day's first order as covariates (not its refunds:
+        they come later). A customer whose index order lies on the last day has no follow-up and no spell;
+        `contract.reconcile` counts them.
+
+    Raises
+    ------
+    ContractError
+        The orders break their contract.
+    ValueError
+        `index`, `as_of` or `timezone` cannot be read, or leave no spell.
 
     Notes
     -----
-    A spell that starts inside the window is at risk from day 0; the days before the log do not enter (rule R2). The mean
-    over pooled gaps weighs heavy buyers most and answers no question about customers (rule R1).
+    A spell that starts inside the window is at risk from day 0; the days before the log do not enter (rule R2). The
+    mean over pooled gaps weighs heavy buyers most and answers no question about customers (rule R1).
 
     Examples
     --------
@@ -64,16 +73,20 @@ def repurchase_spells(
     since = _index_day(index, timezone)
     end = day_of(as_of, timezone=timezone)
     table = require(orders, Orders).sort("customer_id", "ordered_at", "order_id")
-    table = table.with_columns(day=local_day("ordered_at", timezone=timezone)).filter(pl.col("day") < end)
+    table = table.with_columns(__day=local_day("ordered_at", timezone=timezone)).filter(pl.col("__day") < end)
     if table.is_empty():
         raise ValueError(f"as_of is {as_of}, and no order lies before that day.")
     spells = _all_spells(table, end - timedelta(days=1))
-    chosen = {"first": pl.col("spell_number") == 1, "last": pl.col("is_last"), "all": pl.lit(True)}
+    chosen = {"first": pl.col("spell_number") == 1, "last": pl.col("__is_last"), "all": pl.lit(True)}
     if since is not None:  # the first occasion on or after a day: the one before it, if any, lies earlier
-        chosen[index] = (pl.col("day") >= since) & (pl.col("previous") < since).fill_null(True)
+        chosen[index] = (pl.col("__day") >= since) & (pl.col("__previous") < since).fill_null(True)
     spells = spells.filter(chosen[index] & (pl.col("duration_days") > 0))
-    first = ["customer_id", "duration_days", "repurchased", "spell_number", "started_at", "start_days", "stop_days"]
-    return spells.select(*first, pl.exclude(*first, "day", "previous", "is_last", *_AFTERWARDS))
+    if spells.is_empty():
+        raise ValueError(
+            f"index is {index!r} and as_of is {as_of}: no such order has a day of follow-up. Take an earlier index or "
+            "a later as_of."
+        )
+    return spells.select(*_FIRST, pl.exclude(*_FIRST, *_AFTERWARDS, "^__.*$"))
 
 
 def _index_day(index: str, timezone: str) -> date | None:
@@ -87,28 +100,32 @@ def _index_day(index: str, timezone: str) -> date | None:
 def _all_spells(table: pl.DataFrame, last_day: date) -> pl.DataFrame:
     """Every spell of sorted orders: one sort and boundary flags, no window over customers."""
     is_new = (pl.col("customer_id") != pl.col("customer_id").shift()).fill_null(True)
-    occasions = table.filter(is_new | (pl.col("day") != pl.col("day").shift())).rename({"ordered_at": "started_at"})
+    day = pl.col("__day")
+    occasions = table.filter(is_new | (day != day.shift())).rename({"ordered_at": "started_at"})
     row = pl.int_range(pl.len(), dtype=pl.Int64)
     is_last = is_new.shift(-1).fill_null(True)
-    return occasions.with_columns(
+    spells = occasions.with_columns(
         spell_number=row - pl.when(is_new).then(row).forward_fill() + 1,
-        first_day=pl.when(is_new).then("day").forward_fill(),
-        next_day=pl.when(is_last.not_()).then(pl.col("day").shift(-1)),
-        previous=pl.when(is_new.not_()).then(pl.col("day").shift()),
-        is_last=is_last,
-    ).select(
-        pl.exclude("first_day", "next_day"),
-        duration_days=(pl.col("next_day").fill_null(last_day) - pl.col("day")).dt.total_days().cast(pl.Float64),
-        repurchased=pl.col("next_day").is_not_null(),
-        start_days=(pl.col("day") - pl.col("first_day")).dt.total_days().cast(pl.Float64),
-        stop_days=(pl.col("next_day").fill_null(last_day) - pl.col("first_day")).dt.total_days().cast(pl.Float64),
+        repurchased=~is_last,
+        __is_last=is_last,
+        __previous=pl.when(~is_new).then(day.shift()),
+        __first=pl.when(is_new).then(day).forward_fill(),
+        __until=pl.when(is_last).then(last_day).otherwise(day.shift(-1)),
     )
+    between = {
+        "duration_days": ("__day", "__until"),
+        "start_days": ("__first", "__day"),
+        "stop_days": ("__first", "__until"),
+    }
+    lengths = {name: pl.col(to) - pl.col(since) for name, (since, to) in between.items()}
+    return spells.with_columns(**{name: length.dt.total_days().cast(pl.Float64) for name, length in lengths.items()})
 
 
 def at_the_door(spells: Any, *, by: str | None, cluster: str | None, names: Mapping[str, str]) -> pl.DataFrame:
     """Checked spells with the contract's column names, a `group` and, if asked for, a `cluster` column.
 
-    Refuses customers with several spells unless they are named as `cluster` (rule R1), and spells of which none ended.
+    Refuses customers with several spells unless they are named as `cluster` (rule R1), counts and clusters with nulls,
+    and spells of which none ended in a repurchase.
     """
     frame = to_polars(spells)
     if absent := [name for name in (by, cluster) if name is not None and name not in frame.columns]:
@@ -116,30 +133,40 @@ def at_the_door(spells: Any, *, by: str | None, cluster: str | None, names: Mapp
     extra = [pl.col(by).cast(pl.String).fill_null("unknown").alias("group")] if by else []
     extra += [pl.col(cluster).alias("cluster")] if cluster else []
     kept = frame.select(*[name for name in names if name in frame.columns], *extra)
-    theirs_id, theirs_weight = (
-        {ours: theirs for theirs, ours in names.items()}[name] for name in ("customer_id", "weight")
-    )
-    if theirs_weight in kept.columns and theirs_id not in kept.columns:  # a table of counts: each row its own customers
-        kept = kept.with_row_index(theirs_id)
+    theirs = {ours: name for name, ours in names.items()}
+    if theirs["weight"] in kept.columns and theirs["customer_id"] not in kept.columns:
+        kept = kept.with_row_index(theirs["customer_id"])  # a table of counts: each row its own customers
     table = require(kept, Spells, rename=names)
-    if cluster is None and not _is_unique(table["customer_id"]):
-        raise ContractError(
-            f"spells: {theirs_id!r} repeats ({len(table):,} spells of {table['customer_id'].n_unique():,} customers), and "
-            "spells of one customer depend on each other. Take one index spell each, repurchase_spells(..., index='first'); "
-            f"or pass cluster={theirs_id!r} for an answer per spell."
-        )
-    if cluster is not None and "weight" in table.columns:
+    _refuse_nulls(table, {"weight": theirs["weight"], "cluster": cluster or ""})
+    if cluster is None:
+        _refuse_repeats(table["customer_id"], theirs["customer_id"])
+    elif "weight" in table.columns:
         raise ContractError("spells: cluster= and a weight column do not go together; give the rows instead of counts.")
     if not table["repurchased"].any():
         raise ContractError(
-            "spells: none of them ended in a repurchase, so nothing can be estimated. Spells of index='last' are open by "
-            "construction; take index='first' or 'at:' and a day."
+            "spells: none of them ended in a repurchase, so nothing can be estimated. Spells of index='last' are open "
+            "by construction; take index='first' or 'at:' and a day."
         )
     return table
 
 
+def _refuse_nulls(table: pl.DataFrame, names: Mapping[str, str]) -> None:
+    for ours, theirs in names.items():
+        if ours in table.columns and (nulls := table[ours].null_count()):
+            raise ContractError(f"spells: {theirs!r} is null in {nulls:,} of {len(table):,} rows; fill or drop them.")
+
+
+def _refuse_repeats(ids: pl.Series, name: str) -> None:
+    if not _is_unique(ids):
+        raise ContractError(
+            f"spells: {name!r} repeats ({len(ids):,} spells of {ids.n_unique():,} customers), and spells of one "
+            "customer depend on each other. Take one index spell each, repurchase_spells(..., index='first'); or pass "
+            f"cluster={name!r} for an answer per spell."
+        )
+
+
 def _is_unique(ids: pl.Series) -> bool:
-    """No id twice. Neighbours if sorted, marks on a strip if the integers lie close, a hash table only as the last resort."""
+    """No id twice: neighbours if sorted, marks on a strip if the integers lie close, else a hash table."""
     if (ids >= ids.shift()).all():
         return not (ids == ids.shift()).any()
     if ids.dtype.is_integer():
