@@ -103,7 +103,7 @@ def open_log(
     given = dict(zip(_FACTS, (timezone, currency, as_of, history_known, name, licence), strict=True))
     facts |= {key: value for key, value in given.items() if value is not None}
     if facts["as_of"] is None:
-        last = f"The last event is of {checked.good['at'].max()} UTC." if len(checked.good) else "No row is good."
+        last = f"The last event is of {checked.good['at'].max()!s} UTC." if len(checked.good) else "No row is good."
         raise ValueError(f"as_of is None; give the first day not to look at, e.g. the day after the export. {last}")
     facts["as_of"] = day_of(facts["as_of"], timezone=facts["timezone"])
     return Log(checked=checked, citation=citation, **facts)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from shoptoolkit.contract import Orders, require
-from shoptoolkit.figures.style import SERIES, TIDE, new_axes, y_label
+from shoptoolkit.figures.style import SERIES, TIDE, new_axes, plain_numbers, y_label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,6 +24,7 @@ def orders(orders: Any, *, ax: Axes | None = None, currency: str = "") -> Axes:
     paid = value.filter(value > 0)
     ax = new_axes(ax, figsize=(7.6, 3.4))
     sns.histplot(x=paid.to_numpy(), log_scale=True, bins=50, color=SERIES["blue"], edgecolor="none", ax=ax)
+    plain_numbers(ax.xaxis)
     ax.set_xlabel(f"Order value{', ' + currency if currency else ''} (log scale)")
     free = len(value) - len(paid)
     y_label(ax, f"Orders, n = {len(paid):,}" + (f"; {free:,} with nothing paid are not drawn" if free else ""))

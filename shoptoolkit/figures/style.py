@@ -116,6 +116,13 @@ def in_percent(axis: Any) -> None:
     axis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:.0f} %"))
 
 
+def plain_numbers(axis: Any) -> None:
+    """Tick labels of a log scale as people write them: 0.1, 10, 1 000."""
+    from matplotlib.ticker import FuncFormatter
+
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}".replace(",", "\u2009")))
+
+
 def ink_on(colour: Sequence[float]) -> str:
     """Dark or white ink, whichever reads better on a cell (relative luminance, WCAG)."""
     red, green, blue = ((c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4) for c in colour[:3])
