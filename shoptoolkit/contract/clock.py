@@ -15,7 +15,7 @@ def zone(timezone: str) -> ZoneInfo:
     """The time zone, or a ValueError that says what a name looks like."""
     try:
         return ZoneInfo(timezone)
-    except (ZoneInfoNotFoundError, ValueError, TypeError) as error:
+    except (ZoneInfoNotFoundError, ValueError, TypeError, OSError) as error:  # OSError: 'Europe' is a folder
         raise ValueError(
             f"timezone is {timezone!r}; it must be an IANA name such as 'Europe/London' or 'UTC'."
         ) from error
@@ -24,16 +24,17 @@ def zone(timezone: str) -> ZoneInfo:
 def moment(as_of: datetime | date | str, *, timezone: str = "UTC", name: str = "as_of") -> datetime:
     """A moment in UTC without a zone.
 
-    A date, or text such as "2011-12-09", is the start of that day in `timezone`; a datetime without a zone is UTC already.
+    A date, or text such as "2011-12-09", is the start of that day in `timezone`; a datetime without a zone is UTC
+    already.
     """
     if isinstance(as_of, str):
         try:
-            as_of = date.fromisoformat(as_of) if len(as_of) == 10 else datetime.fromisoformat(as_of)
+            as_of = datetime.fromisoformat(as_of) if ":" in as_of or "T" in as_of else date.fromisoformat(as_of)
         except ValueError as error:
             raise ValueError(f"{name} is {as_of!r}; write it like '2011-12-09' or '2011-12-09T12:50'.") from error
-    if isinstance(as_of, datetime):
+    if isinstance(as_of, datetime) and as_of == as_of:  # pandas' NaT is a datetime that equals nothing
         return as_of.astimezone(UTC).replace(tzinfo=None) if as_of.tzinfo else as_of
-    if isinstance(as_of, date):
+    if isinstance(as_of, date) and not isinstance(as_of, datetime):
         return datetime.combine(as_of, time(), zone(timezone)).astimezone(UTC).replace(tzinfo=None)
     raise TypeError(f"{name} is {as_of!r}; it must be a date, a datetime or text like '2011-12-09'.")
 

@@ -36,7 +36,10 @@ _SHOWN = [
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class EstimateTable:
-    """Estimates, one row each: `table` has the columns of the contract `Estimates`. Draw it with `figures.estimates`."""
+    """Estimates, one row each: `table` has the columns of the contract `Estimates`.
+
+    Draw it with `figures.estimates`.
+    """
 
     table: pl.DataFrame
 
@@ -58,20 +61,16 @@ class EstimateTable:
     def _repr_html_(self) -> str:
         filled = [name for name in _SHOWN if self.table[name].count() or name in ("estimate", "low", "high", "reason")]
         question = ", ".join(self.table["question"].unique(maintain_order=True))
-        return html_table(self.table.select(filled), title=question, note=self.table["estimand"][0])
+        note = ". ".join(self.table["estimand"].unique(maintain_order=True))
+        return html_table(self.table.select(filled), title=question, note=note)
 
 
 def estimate_row(
     *, estimate: float, standard_error: float, level: float, null: float | None = None, **rest: Any
 ) -> dict[str, Any]:
     """One row of Estimates with a Wald interval; a two-sided p-value against `null` where one is given."""
-    normal = NormalDist()
-    reach = normal.inv_cdf(0.5 + level / 2) * standard_error
-    p_value = None
-    if null is not None:
-        p_value = (
-            2 * normal.cdf(-abs(estimate - null) / standard_error) if standard_error > 0 else float(estimate == null)
-        )
+    reach = NormalDist().inv_cdf(0.5 + level / 2) * standard_error
+    p_value = None if null is None else _two_sided(estimate - null, standard_error)
     return {
         "estimate": estimate,
         "standard_error": standard_error,
@@ -90,12 +89,19 @@ def refused_row(*, reason: str, level: float, **rest: Any) -> dict[str, Any]:
     return {"verdict": "refused", "reason": reason, "level": level, **rest}
 
 
+def _two_sided(distance: float, standard_error: float) -> float:
+    if standard_error == 0:
+        return float(distance == 0)
+    return math.erfc(abs(distance) / standard_error / math.sqrt(2))  # 1 - cdf would lose the small ones
+
+
 def _sentence(row: dict[str, Any]) -> str:
     name = row["contrast"] or row["group"]
     if row["verdict"] == "refused":
         return f"{name}: refused. {row['reason']}"
-    digits = (
-        max(0, 3 - math.ceil(math.log10(max(abs(row["high"] - row["low"]), 1e-12)))) if row["high"] != row["low"] else 3
-    )
-    numbers = (f"{row[key]:,.{digits}f}" for key in ("estimate", "low", "high"))
+    values = [row[key] for key in ("estimate", "low", "high")]
+    known = [value for value in values if value is not None]
+    width = max(known) - min(known) if known else 0.0
+    digits = max(0, 3 - math.ceil(math.log10(max(width, 1e-12)))) if width else 3
+    numbers = ("none" if value is None else f"{value:,.{digits}f}" for value in values)
     return "{}: {} ({} to {}) {}, n = {:,}".format(name, *numbers, row["measure"] or "", row["n"])

@@ -9,15 +9,25 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from shoptoolkit.contract.check import Checked
+from shoptoolkit.contract.check import Checked, choose
 from shoptoolkit.contract.show import html_table
 
 _COUNTS = ("rows", "customers", "orders", "amount")
+_COUNTED = {
+    "customer_id": pl.String,
+    "order_id": pl.String,
+    "event": pl.String,
+    "price": pl.Float64,
+    "quantity": pl.Float64,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Reconciliation:
-    """An account of every row. `table`: step, part, rows, customers, orders (or invoices), amount (purchases less refunds)."""
+    """An account of every row.
+
+    `table`: step, part, rows, customers, orders (or invoices), amount (purchases less refunds).
+    """
 
     table: pl.DataFrame
 
@@ -55,9 +65,17 @@ def reconcile(
     Returns
     -------
     Reconciliation
-        The parts of a step (lines, events, orders, spells) add up to its first row.
+        Rows and amounts of the parts of a step (lines, events, orders, spells) add up to its first row; one customer
+        may stand in several parts.
+
+    Raises
+    ------
+    ValueError
+        `split` is no column of the events.
     """
-    lines = pl.concat([checked.good.cast({"event": pl.String}), checked.quarantined], how="diagonal_relaxed")
+    if split is not None:
+        choose("split", split, checked.good.columns)
+    lines = pl.concat([_counted(checked.good), _counted(checked.quarantined)], how="diagonal")
     rows = [_row("lines", "all lines", lines)]
     for (reason,), part in checked.quarantined.group_by("reason", maintain_order=True):
         rows.append(_row("lines", f"  set aside: {reason}", part))
@@ -83,19 +101,36 @@ _Row = tuple[str, str, int, int | None, int | None, float | None]
 
 def _row(step: str, part: str, frame: pl.DataFrame) -> _Row:
     """Rows, customers, orders and signed amount of lines; null where the column is not there."""
+    counted = _counted(frame)
 
     def distinct(name: str) -> int | None:
-        return frame[name].drop_nulls().n_unique() if name in frame.columns else None
+        return counted[name].drop_nulls().n_unique() if name in counted.columns else None
 
     amount = None
-    if {"price", "event"} <= set(frame.columns) and frame.schema["price"].is_numeric():
-        amount = float(frame.select(_signed_amount(frame)).sum().item() or 0.0)
+    if {"price", "event"} <= set(counted.columns):
+        amount = float(counted.select(_signed_amount(counted)).sum().item() or 0.0)
     return step, part, len(frame), distinct("customer_id"), distinct("order_id"), amount
+
+
+def _counted(frame: pl.DataFrame) -> pl.DataFrame:
+    """The columns that are counted, in one type for good rows and for those set aside as they were given."""
+    return frame.select(_plain(frame[name], dtype) for name, dtype in _COUNTED.items() if name in frame.columns)
+
+
+def _plain(series: pl.Series, dtype: type[pl.DataType]) -> pl.Series:
+    if series.dtype == pl.String:
+        bare = series.str.strip_chars()
+        series = bare if dtype == pl.Float64 else series.set(bare == "", None)
+    elif dtype == pl.String and series.dtype.is_numeric():
+        series = series.cast(pl.Int64, strict=False)
+    return series.cast(dtype, strict=False)
 
 
 def _signed_amount(frame: pl.DataFrame) -> pl.Expr:
     quantity = pl.col("quantity").fill_null(1) if "quantity" in frame.columns else pl.lit(1)
-    sign = pl.col("event").cast(pl.String).replace_strict({"purchase": 1, "refund": -1}, default=0)
+    sign = (
+        pl.col("event").cast(pl.String).replace_strict({"purchase": 1, "refund": -1}, default=0, return_dtype=pl.Int8)
+    )
     return sign * pl.col("price").fill_null(0) * quantity
 
 
@@ -112,7 +147,7 @@ def _of_events(checked: Checked, split: str | None) -> list[_Row]:
                 rows.append(_row("events within", f"    {event}s: {value}", group))
     other = events.filter(pl.col("event").is_in(["purchase", "refund"]).not_())
     rows.append(_row("events", "  other events", other))
-    alike = checked.faults.filter(pl.col("action") == "kept")["rows"].sum()
+    alike = int(checked.faults.filter(pl.col("action") == "kept")["rows"].sum())
     return [*rows, ("events within", "    alike to an earlier line, kept", alike, None, None, None)]
 
 
@@ -125,7 +160,7 @@ def _of_orders(events: pl.DataFrame, orders: pl.DataFrame) -> list[_Row]:
         _order_row("orders", "  paid", paid, "gross_revenue"),
         _order_row("orders", "  nothing paid", free, "gross_revenue"),
         ("orders refunds", "  refunds, set against an order", refunds[2], None, None, -float(orders["refunded"].sum())),
-        ("orders refunds", "  refunds of orders before the log", 0, None, None, -round(lost, 2)),
+        ("orders refunds", "  refunds of orders before the log", 0, None, None, 0.0 - round(lost, 2)),
     ]
 
 

@@ -1,8 +1,8 @@
 """What each frame must be: one `Contract` per frame, from events to estimates.
 
 In: nothing. Out: the contracts `Events`, `Orders`, `Spells`, `Requests`, `Assignments`, `Outcomes`, `Panel`, `Media`,
-`Touches`, `Auctions`, `PolicyLog`, `Estimates`, and `ContractError`. A contract names its columns and the rules of a row;
-`check` (in check.py) builds the dataframely schema from those of its columns that a frame really has.
+`Touches`, `Auctions`, `PolicyLog`, `Estimates`, and `ContractError`. A contract names its columns and the rules of a
+row; `check` (in check.py) builds the dataframely schema from those of its columns that a frame really has.
 
 Reading order: `Field`, `Contract`, then the contracts in the order of the data's way.
 """
@@ -249,6 +249,8 @@ PolicyLog = Contract(
     },
 )
 
+_NUMBERS = ("estimate", "standard_error", "low", "high", "p_value")
+
 Estimates = Contract(
     name="estimates",
     fields={
@@ -262,7 +264,7 @@ Estimates = Contract(
         "standard_error": _need("number", nullable=True, least=0),
         "low": _need("number", nullable=True),
         "high": _need("number", nullable=True),
-        "level": _need("number", above=0),
+        "level": _need("number", above=0, most=1),
         "p_value": _share(nullable=True),
         "n": _need("whole", least=0),
         "verdict": _need("text", values=("ok", "refused")),
@@ -274,15 +276,16 @@ Estimates = Contract(
     },
     rules={
         "a refused row has a number or no reason": (
-            ("verdict", "estimate", "low", "high", "reason"),
+            ("verdict", "reason", *_NUMBERS),
             lambda: (
                 (pl.col("verdict") == "ok")
-                | (pl.all_horizontal(pl.col("estimate", "low", "high").is_null()) & pl.col("reason").is_not_null())
+                | (pl.all_horizontal(pl.col(_NUMBERS).is_null()) & pl.col("reason").fill_null("").str.contains(r"\S"))
             ),
         ),
+        "low is above high": (("low", "high"), lambda: pl.col("low") <= pl.col("high")),
         "the estimate lies outside its interval": (
-            ("estimate", "low", "high"),
-            lambda: pl.col("estimate").is_null() | pl.col("estimate").is_between("low", "high"),
+            ("estimate", "low", "high", "set_shape"),  # rays lie on both sides of what low and high enclose
+            lambda: pl.col("set_shape").ne_missing("interval") | pl.col("estimate").is_between("low", "high"),
         ),
     },
 )
