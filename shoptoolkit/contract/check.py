@@ -44,6 +44,8 @@ class Checked:
 
     def _repr_html_(self) -> str:
         note = f"{len(self.good):,} good rows, {len(self.quarantined):,} in quarantine"
+        if self.faults.is_empty():
+            return f"<p><b>Contract check: no fault.</b> {note}.</p>"
         return html_table(self.faults, title="Contract check", note=note)
 
 

@@ -18,20 +18,7 @@ from shoptoolkit.contract.check import check
 from shoptoolkit.contract.schemas import ContractError, Estimates
 from shoptoolkit.contract.show import html_table
 
-_SHOWN = [
-    "group",
-    "contrast",
-    "horizon_days",
-    "estimate",
-    "low",
-    "high",
-    "measure",
-    "p_value",
-    "truth",
-    "n",
-    "verdict",
-    "reason",
-]
+_SHOWN = ("estimate", "low", "high", "measure", "p_value", "truth", "n", "verdict", "reason")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -59,10 +46,16 @@ class EstimateTable:
         return "\n".join(_sentence(row) for row in self.table.to_dicts())
 
     def _repr_html_(self) -> str:
-        filled = [name for name in _SHOWN if self.table[name].count() or name in ("estimate", "low", "high", "reason")]
-        question = ", ".join(self.table["question"].unique(maintain_order=True))
-        note = ". ".join(self.table["estimand"].unique(maintain_order=True))
-        return html_table(self.table.select(filled), title=question, note=note)
+        table = self.table
+        told = {name: table[name].unique(maintain_order=True).drop_nulls().to_list() for name in table.columns}
+        name = "contrast" if told["contrast"] else "group"
+        always = ("estimate", "low", "high", "reason")  # what makes it a table of estimates
+        shown = [one for one in _SHOWN if one in always or (told[one] and told[one] != ["ok"])]
+        notes = told["estimand"] + [f"{level:.0%} intervals" for level in told["level"]]
+        if len(told["measure"]) == 1:  # one unit for all stands in the note
+            shown.remove("measure")
+            notes.append(f"in {told['measure'][0]}")
+        return html_table(table.select(name, *shown), title=", ".join(told["question"]), note="; ".join(notes))
 
 
 def estimate_row(

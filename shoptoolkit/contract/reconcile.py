@@ -41,7 +41,9 @@ class Reconciliation:
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        return html_table(self.table.drop("step"), title="Where every row went", note="amount: purchases less refunds")
+        indented = self.table.drop("step").with_columns(pl.col("part").str.replace_all("  ", "\u2003"))
+        note = "Indented parts add up to the line above them; amount: purchases less refunds"
+        return html_table(indented, title="Where every row went", note=note, decimals={"amount": 2})
 
 
 def reconcile(
@@ -66,7 +68,7 @@ def reconcile(
     -------
     Reconciliation
         Rows and amounts of the parts of a step (lines, events, orders, spells) add up to its first row; one customer
-        may stand in several parts.
+        may stand in several parts. A line set aside for several faults is told under the first.
 
     Raises
     ------
@@ -77,10 +79,12 @@ def reconcile(
         choose("split", split, checked.good.columns)
     lines = pl.concat([_counted(checked.good), _counted(checked.quarantined)], how="diagonal")
     rows = [_row("lines", "all lines", lines)]
-    for (reason,), part in checked.quarantined.group_by("reason", maintain_order=True):
+    first_reason = pl.col("reason").str.split("; ").list.first()  # a row with several faults is told once
+    for (reason,), part in checked.quarantined.group_by(first_reason, maintain_order=True):
         rows.append(_row("lines", f"  set aside: {reason}", part))
     rows.append(_row("lines", "  events", checked.good))
-    rows += _of_events(checked, split)
+    rows.append(("lines within", "    alike to an earlier line, none removed", _alike(checked), None, None, None))
+    rows += _of_events(checked.good, split)
     if orders is not None:
         rows += _of_orders(checked.good, orders)
     if orders is not None and spells is not None:
@@ -96,7 +100,7 @@ def reconcile(
     return Reconciliation(table=pl.DataFrame(rows, schema=schema, orient="row"))
 
 
-_Row = tuple[str, str, int, int | None, int | None, float | None]
+_Row = tuple[str, str, int | None, int | None, int | None, float | None]
 
 
 def _row(step: str, part: str, frame: pl.DataFrame) -> _Row:
@@ -134,21 +138,28 @@ def _signed_amount(frame: pl.DataFrame) -> pl.Expr:
     return sign * pl.col("price").fill_null(0) * quantity
 
 
-def _of_events(checked: Checked, split: str | None) -> list[_Row]:
-    events = checked.good
-    rows = [_row("events", "events", events)]
+def _alike(checked: Checked) -> int:
+    """Lines alike in every column to an earlier one, among the good and among those set aside."""
+    aside = checked.quarantined.drop("row", "reason", "event_id", strict=False)
+    kept = checked.faults.filter(pl.col("action") == "kept")["rows"].sum()
+    return int(kept) + len(aside) - (aside.n_unique() if len(aside) else 0)
+
+
+def _of_events(events: pl.DataFrame, split: str | None) -> list[_Row]:
+    rows = [_row("events", "of the events", events)]
     for event in ("purchase", "refund"):
         part = events.filter(pl.col("event") == event)
         rows.append(_row("events", f"  {event}s", part))
         if "price" in events.columns and len(free := part.filter(pl.col("price") == 0)):
+            rows.append(
+                _row("events within", f"    {event}s with a price above zero", part.filter(pl.col("price") > 0))
+            )
             rows.append(_row("events within", f"    {event}s at price zero, kept", free))
         if split is not None:
-            for (value,), group in part.group_by(split, maintain_order=True):
+            for (value,), group in part.sort(split).group_by(split, maintain_order=True):
                 rows.append(_row("events within", f"    {event}s: {value}", group))
     other = events.filter(pl.col("event").is_in(["purchase", "refund"]).not_())
-    rows.append(_row("events", "  other events", other))
-    alike = int(checked.faults.filter(pl.col("action") == "kept")["rows"].sum())
-    return [*rows, ("events within", "    alike to an earlier line, kept", alike, None, None, None)]
+    return [*rows, _row("events", "  other events", other)]
 
 
 def _of_orders(events: pl.DataFrame, orders: pl.DataFrame) -> list[_Row]:
@@ -159,8 +170,8 @@ def _of_orders(events: pl.DataFrame, orders: pl.DataFrame) -> list[_Row]:
         _order_row("orders", "orders", orders, "gross_revenue"),
         _order_row("orders", "  paid", paid, "gross_revenue"),
         _order_row("orders", "  nothing paid", free, "gross_revenue"),
-        ("orders refunds", "  refunds, set against an order", refunds[2], None, None, -float(orders["refunded"].sum())),
-        ("orders refunds", "  refunds of orders before the log", 0, None, None, 0.0 - round(lost, 2)),
+        ("orders refunds", "  refunds set against an order", None, None, None, -float(orders["refunded"].sum())),
+        ("orders refunds", "  refunds of orders before the log", None, None, None, 0.0 - round(lost, 2)),
     ]
 
 
@@ -175,6 +186,6 @@ def _of_spells(orders: pl.DataFrame, spells: pl.DataFrame) -> list[_Row]:
         ("customers with an order", customers),
         ("  came back", int(seen.sum())),
         ("  not yet back (censored)", int((~seen).sum())),
-        ("  without a day of follow-up: no spell", customers - len(spells)),
+        ("  no spell: nothing paid, or no day of follow-up", customers - len(spells)),
     ]
     return [("spells", part, count, count, None, None) for part, count in told]

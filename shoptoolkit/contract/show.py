@@ -12,7 +12,7 @@ cell; a refused row keeps its place, gives its reason in words and shows no esti
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from html import escape
@@ -26,6 +26,7 @@ THIN = "\u202f"  # narrow no-break space: thousands
 MINUS = "\u2212"
 MERGED = ("low", "high", "reason")  # shown inside the cell of `estimate`
 REFUSED = ("refused", "refuse", "stop")
+Format = Callable[[Any], str]
 CHIPS = {"pass": "pass", "ok": "pass", "warn": "warn", "warning": "warn", "caution": "warn"}
 
 # What JupyterLab needs to show the table as we mean it; the report page has its own style sheet and drops this.
@@ -39,7 +40,14 @@ LAB_STYLE = (
 )
 
 
-def html_table(frame: pl.DataFrame, *, title: str = "", note: str = "", max_rows: int = 60) -> str:
+def html_table(
+    frame: pl.DataFrame,
+    *,
+    title: str = "",
+    note: str = "",
+    max_rows: int = 60,
+    decimals: Mapping[str, int] | None = None,
+) -> str:
     """Show a frame as a table that people can read: aligned, rounded, captioned, escaped.
 
     Parameters
@@ -51,6 +59,8 @@ def html_table(frame: pl.DataFrame, *, title: str = "", note: str = "", max_rows
         What the table shows, in bold, and how to read it, with units.
     max_rows
         Rows shown, at least 1; the rest is counted in words.
+    decimals
+        {column: decimals} where the column's own four digits will not do, as for money to the cent.
 
     Returns
     -------
@@ -74,7 +84,7 @@ def html_table(frame: pl.DataFrame, *, title: str = "", note: str = "", max_rows
     shown = frame.head(max_rows)
     hidden = set(MERGED) if _is_estimates(frame) else set()
     names = [name for name in frame.columns if name not in hidden]
-    formats = {name: _format_of(frame[name]) for name in frame.columns}
+    formats = {name: _format_of(frame[name]) for name in frame.columns} | _fixed(decimals or {})
     if hidden:  # estimate and bounds share their digits
         formats |= dict.fromkeys(("estimate", "low", "high"), _real_format([*_reals(frame, "estimate", "low", "high")]))
     body = "".join(_row(row, names, formats) for row in shown.iter_rows(named=True)) or _no_rows(len(names))
@@ -85,6 +95,13 @@ def html_table(frame: pl.DataFrame, *, title: str = "", note: str = "", max_rows
         f"<thead><tr>{''.join(_head(frame, name) for name in names)}</tr></thead><tbody>{body}</tbody></table></div>"
         f"{_left_out(frame.height - shown.height)}</div>"
     )
+
+
+def _fixed(decimals: Mapping[str, int]) -> dict[str, Format]:
+    def to(places: int) -> Format:
+        return lambda value: _grouped(f"{value:.{places}f}")
+
+    return {name: to(places) for name, places in decimals.items()}
 
 
 def _check(frame: object, max_rows: object) -> None:
@@ -130,8 +147,6 @@ def _left_out(count: int) -> str:
 
 
 # ---- rows -----------------------------------------------------------------------------------------------------------
-
-Format = Callable[[Any], str]
 
 
 def _row(row: dict[str, Any], names: Sequence[str], formats: dict[str, Format]) -> str:
@@ -193,6 +208,8 @@ def _format_of(column: pl.Series) -> Format:
         return lambda value: escape(str(value))
     if column.dtype.is_integer():
         return lambda value: _grouped(str(value))
+    if column.name == "p_value":
+        return lambda value: "&lt; 0.001" if value < 0.001 else f"{value:.3f}"
     if column.dtype.is_float() or column.dtype.is_decimal():
         return _real_format([*_reals(column.to_frame(), column.name)])
     return _text

@@ -36,11 +36,12 @@ def rfm(rfm: pl.DataFrame, *, ax: Axes | None = None) -> Axes:
     import seaborn as sns
     from matplotlib.colors import LinearSegmentedColormap
 
-    ax = new_axes(ax, figsize=(6.2, 4.2))
+    ax = new_axes(ax, figsize=(7.6, 4.2))
     pair = {"x": rfm["recency_score"].to_numpy(), "y": rfm["orders_score"].to_numpy()}
     colours = LinearSegmentedColormap.from_list("tide", TIDE)
     sns.histplot(**pair, discrete=True, cmap=colours, cbar=True, cbar_kws={"label": "Customers"}, ax=ax)
-    ax.set(xlabel="Recency score (high: ordered lately)")
+    bins = range(1, max(pair["x"].max(), pair["y"].max()) + 1)
+    ax.set(xlabel="Recency score (high: ordered lately)", xticks=bins, yticks=bins)
     ax.grid(False)
     y_label(ax, f"Orders score (high: ordered often), n = {len(rfm):,} customers")
     return ax

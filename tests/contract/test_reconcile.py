@@ -112,7 +112,7 @@ def test_the_account_of_a_csv_log_tells_amounts_of_what_was_set_aside(tmp_path):
     assert (rows["refunds"]["rows"], rows["refunds"]["amount"]) == (1, -2.5)
     assert (rows["other events"]["rows"], rows["other events"]["amount"]) == (1, 0.0)
     assert rows["purchases at price zero, kept"]["rows"] == 1
-    assert rows["alike to an earlier line, kept"]["rows"] == 1
+    assert rows["alike to an earlier line, none removed"]["rows"] == 1
 
 
 def test_ids_that_pandas_made_floats_count_as_one_customer():
@@ -154,3 +154,20 @@ def test_a_split_by_a_column_that_is_not_there_is_refused():
     events = pl.DataFrame({"customer_id": [1], "at": [DAY], "event": ["view"]})
     with pytest.raises(ValueError, match="split is 'category'; it must be one of 'customer_id', 'at', 'event'"):
         reconcile(check(events, Events), split="category")
+
+
+def test_a_line_with_two_faults_is_told_once_and_twins_are_counted_wherever_they_lie():
+    line = {"customer_id": None, "at": DAY, "event": "purchase", "price": -1.0}
+    good = {"customer_id": 1, "at": DAY, "event": "purchase", "price": 2.0}
+    account = reconcile(
+        check(pl.DataFrame([line, line, good, good, good], schema_overrides={"customer_id": pl.Int64}), Events)
+    )
+    rows = {row["part"].strip(): row for row in account.table.to_dicts()}
+    assert rows["set aside: customer_id is null"]["rows"] == 2
+    assert rows["alike to an earlier line, none removed"]["rows"] == 1 + 2
+    add_up(account.table, "lines")
+
+
+def test_the_account_shows_money_to_the_cent():
+    events = pl.DataFrame({"customer_id": [1], "at": [DAY], "event": ["purchase"], "price": [8300065.81]})
+    assert "8\u202f300\u202f065.81" in reconcile(check(events, Events))._repr_html_()

@@ -17,9 +17,15 @@ def world():
 def test_a_public_set_brings_its_own_facts(public_data):
     public_data("cdnow/master.parquet")
     log = open_log("cdnow")
-    assert (log.timezone, log.currency, log.as_of, log.history_known) == ("America/New_York", "USD", date(1998, 7, 1), True)
+    assert (log.timezone, log.currency, log.as_of, log.history_known) == (
+        "America/New_York",
+        "USD",
+        date(1998, 7, 1),
+        True,
+    )
     assert log.window == "1 Jan 1997 to 30 Jun 1998"
-    assert "Fader" in log.citation and len(log.checked.good) == 69_659
+    assert "Fader" in log.citation
+    assert len(log.checked.good) == 69_659
 
 
 def test_a_given_fact_stands_above_the_known_one(public_data):
@@ -31,7 +37,8 @@ def test_a_frame_of_ones_own_needs_only_the_end(world):
     log = open_log(world.events, as_of=world.as_of, name="my shop")
     assert (log.name, log.timezone, log.currency, log.history_known) == ("my shop", "UTC", "", False)
     assert log.checked.good.height == world.events.height
-    assert "my shop" in repr(log) and "my shop" in log._repr_html_()
+    assert "my shop" in repr(log)
+    assert "my shop" in log._repr_html_()
 
 
 def test_a_file_takes_its_name_and_its_clock(world, tmp_path):
@@ -42,12 +49,16 @@ def test_a_file_takes_its_name_and_its_clock(world, tmp_path):
 
 
 def test_a_log_without_an_end_is_refused(world):
-    with pytest.raises(ValueError, match="as_of is None; give the first day not to look at.*The last event is of 2025-02"):
+    with pytest.raises(
+        ValueError, match=r"as_of is None; give the first day not to look at.*The last event is of 2025-02"
+    ):
         open_log(world.events)
 
 
 def test_a_misspelt_set_is_told_the_known_ones():
-    with pytest.raises(ValueError, match="source is 'online_retial': no public set .known are online_retail, cdnow. and no file"):
+    with pytest.raises(
+        ValueError, match=r"source is 'online_retial': no public set .known are online_retail, cdnow. and no file"
+    ):
         open_log("online_retial", as_of="2011-12-09")
 
 

@@ -1,4 +1,4 @@
-"""Every notebook runs from its first cell to its last, on the simulated shop, on public data and on a shop's own file."""
+"""Every notebook runs from first cell to last: on the simulated shop, on public data, on a shop's own file."""
 
 import re
 from pathlib import Path
@@ -45,7 +45,19 @@ def test_the_online_retail_report_holds_the_reconciliation(public_data, tmp_path
     public_data("online_retail/online_retail.parquet")
     pages = run(["20_repurchase_retention", "00"], tmp_path, dataset="online_retail")
     plain = re.sub(r"[\s\u2009\u202f,]|&#8239;|&thinsp;", "", pages["20_repurchase_retention"])
-    for number in ("541909", "25900", "9747747.93", "135080", "406829", "22190", "8300065.81", "18536", "18532", "4338", "5268"):
+    for number in (
+        "541909",
+        "25900",
+        "9747747.93",
+        "135080",
+        "406829",
+        "22190",
+        "8300065.81",
+        "18536",
+        "18532",
+        "4338",
+        "5268",
+    ):
         assert number in plain, number
 
 

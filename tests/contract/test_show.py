@@ -111,3 +111,15 @@ def test_wrong_arguments_are_named():
         html_table({"a": [1]})
     with pytest.raises(ValueError, match="max_rows is 0; it must be a whole number of at least 1"):
         html_table(pl.DataFrame({"a": [1]}), max_rows=0)
+
+
+def test_a_tiny_p_value_is_a_bound_and_no_power_of_ten():
+    html = html_table(pl.DataFrame({"group": ["a", "b"], "p_value": [1.5e-32, 0.2241]}))
+    assert "&lt; 0.001" in html
+    assert ">0.224<" in html
+
+
+def test_money_can_be_shown_to_the_cent():
+    assert ">8\u202f300\u202f065.81<" in html_table(
+        pl.DataFrame({"part": ["all"], "amount": [8300065.814]}), decimals={"amount": 2}
+    )
