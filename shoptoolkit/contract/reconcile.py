@@ -42,7 +42,7 @@ class Reconciliation:
 
     def _repr_html_(self) -> str:
         indented = self.table.drop("step").with_columns(pl.col("part").str.replace_all("  ", "\u2003"))
-        note = "Indented parts add up to the line above them; amount: purchases less refunds"
+        note = "The parts of a step add up to its first line; further in: some of the line above. Amount: less refunds"
         return html_table(indented, title="Where every row went", note=note, decimals={"amount": 2})
 
 
@@ -79,11 +79,11 @@ def reconcile(
         choose("split", split, checked.good.columns)
     lines = pl.concat([_counted(checked.good), _counted(checked.quarantined)], how="diagonal")
     rows = [_row("lines", "all lines", lines)]
+    rows.append(("lines within", "    alike to an earlier line, none removed", _alike(checked), None, None, None))
     first_reason = pl.col("reason").str.split("; ").list.first()  # a row with several faults is told once
     for (reason,), part in checked.quarantined.group_by(first_reason, maintain_order=True):
         rows.append(_row("lines", f"  set aside: {reason}", part))
     rows.append(_row("lines", "  events", checked.good))
-    rows.append(("lines within", "    alike to an earlier line, none removed", _alike(checked), None, None, None))
     rows += _of_events(checked.good, split)
     if orders is not None:
         rows += _of_orders(checked.good, orders)
