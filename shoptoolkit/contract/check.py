@@ -64,8 +64,8 @@ def check(frame: Any, contract: Contract) -> Checked:
     -------
     Checked
         `good`, `quarantined` (with `row` and `reason`) and `faults` (a count and an example for each rule). Of rows
-        with a repeated `event_id` the first is kept. Rows that are alike in every column are counted and kept: a shop
-        sells two of the same thing.
+        with a repeated `event_id` the first good one is kept. Rows that are alike in every column are counted and kept:
+        a shop sells two of the same thing.
 
     Raises
     ------
@@ -175,7 +175,15 @@ def _rules(frame: pl.DataFrame, contract: Contract, unread: Mapping[str, pl.Seri
     for text, rule in (_of_fields(frame, contract) | _of_rows(frame, contract)).items():
         known = [flagged[name] for name in rule.meta.root_names() if name in flagged]
         rules[text] = pl.any_horizontal(rule, *known) if known else rule  # what is unreadable has no second fault
+    if "event_id" in frame.columns and contract is Events:
+        rules["event_id is repeated (the first good row with it is kept)"] = _is_first("event_id", rules.values())
     return rules
+
+
+def _is_first(name: str, rules: Iterable[pl.Expr]) -> pl.Expr:
+    """True but for rows that repeat the value of an earlier good row; a bad row takes nobody's place."""
+    is_good = pl.all_horizontal(rule.fill_null(True) for rule in rules)
+    return is_good.not_() | pl.col(name).is_null() | pl.when(is_good).then(name).is_first_distinct()
 
 
 def _of_fields(frame: pl.DataFrame, contract: Contract) -> dict[str, pl.Expr]:
@@ -205,9 +213,6 @@ def _of_rows(frame: pl.DataFrame, contract: Contract) -> dict[str, pl.Expr]:
     rules = {text: rule() for text, (columns, rule) in contract.rules.items() if set(columns) <= set(frame.columns)}
     if "price" not in frame.columns and contract is Events:
         rules["price is missing on a purchase or refund"] = pl.col("event").is_in(["purchase", "refund"]).not_()
-    if "event_id" in frame.columns and contract is Events:
-        first = pl.col("event_id").is_first_distinct() | pl.col("event_id").is_null()
-        rules["event_id is repeated (the first row with it is kept)"] = first
     return rules
 
 

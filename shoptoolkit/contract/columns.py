@@ -75,7 +75,7 @@ def _cast(series: pl.Series, one: Field) -> pl.Expr | None:
     if dtype == pl.Null:  # a column without a single value has no type yet
         return column.cast(_DTYPES[one.kind])
     if one.kind == "id":
-        return _cast_id(series)
+        return _cast_id(series, blank_is_null=one.nullable)
     if one.kind == "time":
         return _cast_time(dtype, column)
     if one.kind == "date":
@@ -103,10 +103,11 @@ _DTYPES: dict[str, pl.DataType | type[pl.DataType]] = {
 }
 
 
-def _cast_id(series: pl.Series) -> pl.Expr | None:
+def _cast_id(series: pl.Series, *, blank_is_null: bool) -> pl.Expr | None:
     column = pl.col(series.name)
     if series.dtype in _TEXTS:
-        return column.cast(pl.String)
+        text = column.cast(pl.String)
+        return pl.when(text.str.strip_chars() != "").then(text) if blank_is_null else text
     if series.dtype in _NARROW:
         return column.cast(pl.Int64)
     return column.cast(pl.Int64) if series.dtype.is_numeric() and _is_whole(series) else None

@@ -112,11 +112,27 @@ def _open(source: str | Path) -> tuple[pl.DataFrame, str]:
         if set(frame.columns) != set(frames[0].columns):
             odd = ", ".join(sorted(set(frame.columns) ^ set(frames[0].columns)))
             raise ContractError(f"source is {str(source)!r}: {path.name} and {paths[0].name} differ in columns: {odd}.")
+        if frame.is_empty() and len(frames) > 1:
+            raise ContractError(f"source is {str(source)!r}: {path.name} has 0 rows. Take it out if that is right.")
+    _same_kinds(source, dict(zip(paths, frames, strict=True)))
     try:
         frame = pl.concat([frame.select(frames[0].columns) for frame in frames], how="vertical_relaxed")
     except PolarsError as error:
         raise ContractError(f"source is {str(source)!r}, whose files differ in types: {_line(error)}") from error
     return frame, kinds[paths[0]]
+
+
+def _same_kinds(source: str | Path, frames: Mapping[Path, pl.DataFrame]) -> None:
+    """Numbers in one file and text in another would make two customers of 7 and "007"."""
+    (first, one), *others = frames.items()
+    for name in one.columns:
+        for path, other in others:
+            pair = one.schema[name], other.schema[name]
+            if pl.String in pair and pl.Null not in pair and pair[0] != pair[1]:
+                raise ContractError(
+                    f"source is {str(source)!r}: {name!r} is {pair[0]} in {first.name} and {pair[1]} in {path.name}. "
+                    "Write the files with one type."
+                )
 
 
 def _paths(source: str | Path) -> list[Path]:

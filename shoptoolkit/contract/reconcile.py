@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from shoptoolkit.contract.check import Checked, choose
+from shoptoolkit.contract.check import Checked, choose, to_polars
+from shoptoolkit.contract.clock import local_day
 from shoptoolkit.contract.show import html_table
 
 _COUNTS = ("rows", "customers", "orders", "amount")
@@ -52,6 +53,7 @@ def reconcile(
     orders: pl.DataFrame | None = None,
     spells: pl.DataFrame | None = None,
     split: str | None = None,
+    timezone: str = "UTC",
 ) -> Reconciliation:
     """Account for every row: lines = events + quarantine, events = purchases + refunds + others, and so on.
 
@@ -63,6 +65,8 @@ def reconcile(
         What `features.orders` and `survival.repurchase_spells` (one index spell per customer) made of `checked.good`.
     split
         A text column of the events, e.g. "category": purchases and refunds are told for each of its values.
+    timezone
+        Where the shop's days begin: orders on one day are one occasion.
 
     Returns
     -------
@@ -73,7 +77,7 @@ def reconcile(
     Raises
     ------
     ValueError
-        `split` is no column of the events.
+        `split` is no column of the events, or `spells` has several spells of one customer.
     """
     if split is not None:
         choose("split", split, checked.good.columns)
@@ -86,9 +90,9 @@ def reconcile(
     rows.append(_row("lines", "  events", checked.good))
     rows += _of_events(checked.good, split)
     if orders is not None:
-        rows += _of_orders(checked.good, orders)
+        rows += _of_orders(checked.good, to_polars(orders), timezone)
     if orders is not None and spells is not None:
-        rows += _of_spells(orders, spells)
+        rows += _of_spells(to_polars(orders), to_polars(spells))
     schema = {
         "step": pl.String,
         "part": pl.String,
@@ -162,30 +166,57 @@ def _of_events(events: pl.DataFrame, split: str | None) -> list[_Row]:
     return [*rows, _row("events", "  other events", other)]
 
 
-def _of_orders(events: pl.DataFrame, orders: pl.DataFrame) -> list[_Row]:
-    refunds = _row("", "", events.filter(pl.col("event") == "refund"))
+def _of_orders(events: pl.DataFrame, orders: pl.DataFrame, timezone: str) -> list[_Row]:
     paid, free = (orders.filter(test) for test in (pl.col("gross_revenue") > 0, pl.col("gross_revenue") == 0))
-    lost = -(refunds[5] or 0.0) - float(orders["refunded"].sum())
+    days = paid.select("customer_id", local_day("ordered_at", timezone=timezone)).n_unique()
+    customers = paid["customer_id"].n_unique()
     return [
-        _order_row("orders", "orders", orders, "gross_revenue"),
-        _order_row("orders", "  paid", paid, "gross_revenue"),
-        _order_row("orders", "  nothing paid", free, "gross_revenue"),
-        ("orders refunds", "  refunds set against an order", None, None, None, -float(orders["refunded"].sum())),
-        ("orders refunds", "  refunds of orders before the log", None, None, None, 0.0 - round(lost, 2)),
+        *_in_the_log(events, orders),
+        _order_row("orders seen", "of the orders looked at", orders),
+        _order_row("orders seen", "  paid", paid),
+        _order_row("orders seen", "  nothing paid", free),
+        ("occasions", "of the paid orders", len(paid), customers, len(paid), None),
+        ("occasions", "  first of a customer", customers, None, customers, None),
+        ("occasions", "  further ones on the same day", len(paid) - days, None, len(paid) - days, None),
+        ("occasions", "  on later days", days - customers, None, days - customers, None),
     ]
 
 
-def _order_row(step: str, part: str, frame: pl.DataFrame, amount: str) -> _Row:
-    return step, part, len(frame), frame["customer_id"].n_unique(), len(frame), float(frame[amount].sum())
+def _in_the_log(events: pl.DataFrame, orders: pl.DataFrame) -> list[_Row]:
+    """Purchases and refunds of the log against the orders made of them (up to the day not looked at)."""
+    bought = events.filter(pl.col("event") == "purchase")
+    moment = pl.format("{}@{}", "customer_id", "at")  # what `features.orders` takes where no number is given
+    given = [pl.col("order_id").cast(pl.String)] if "order_id" in events.columns else []
+    count = bought.select("customer_id", number=pl.coalesce(*given, moment)).n_unique()
+    gross, back = (
+        float(_row("", "", events.filter(pl.col("event") == kind))[5] or 0.0) for kind in ("purchase", "refund")
+    )
+    gone = gross - float(orders["gross_revenue"].sum()), -back - float(orders["refunded"].sum())
+    beyond = count - len(orders)
+    return [
+        ("orders", "orders in the log", count, bought["customer_id"].n_unique(), count, gross),
+        _order_row("orders", "  looked at", orders),
+        ("orders", "  on or after as_of, not looked at", beyond, None, beyond, 0.0 + round(gone[0], 2)),
+        ("refunds", "refunds in the log", None, None, None, back),
+        ("refunds", "  set against an order", None, None, None, 0.0 - float(orders["refunded"].sum())),
+        ("refunds", "  of no order looked at, or later", None, None, None, 0.0 - round(gone[1], 2)),
+    ]
+
+
+def _order_row(step: str, part: str, frame: pl.DataFrame) -> _Row:
+    return step, part, len(frame), frame["customer_id"].n_unique(), len(frame), float(frame["gross_revenue"].sum())
 
 
 def _of_spells(orders: pl.DataFrame, spells: pl.DataFrame) -> list[_Row]:
-    seen = spells["repurchased"]
-    customers = orders["customer_id"].n_unique()
+    if spells["customer_id"].n_unique() < len(spells):
+        raise ValueError("spells has several spells of one customer; the account takes one index spell each.")
+    everybody = orders.group_by("customer_id").agg(is_paying=(pl.col("gross_revenue") > 0).any())
+    without = everybody.join(spells, on="customer_id", how="anti")["is_paying"]
     told = [
-        ("customers with an order", customers),
-        ("  came back", int(seen.sum())),
-        ("  not yet back (censored)", int((~seen).sum())),
-        ("  no spell: nothing paid, or no day of follow-up", customers - len(spells)),
+        ("customers with an order looked at", len(everybody)),
+        ("  came back", int(spells["repurchased"].sum())),
+        ("  not yet back (censored)", int((~spells["repurchased"]).sum())),
+        ("  no spell: nothing paid", int((~without).sum())),
+        ("  no spell: no index order, or no day after it", int(without.sum())),
     ]
     return [("spells", part, count, count, None, None) for part, count in told]

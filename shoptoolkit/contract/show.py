@@ -25,9 +25,8 @@ __all__ = ["html_table"]
 THIN = "\u202f"  # narrow no-break space: thousands
 MINUS = "\u2212"
 MERGED = ("low", "high", "reason")  # shown inside the cell of `estimate`
-REFUSED = ("refused", "refuse", "stop")
 Format = Callable[[Any], str]
-CHIPS = {"pass": "pass", "ok": "pass", "warn": "warn", "warning": "warn", "caution": "warn"}
+CHIPS = {"ok": "pass", "refused": "stop"}  # the contract's verdicts
 
 # What JupyterLab needs to show the table as we mean it; the report page has its own style sheet and drops this.
 LAB_STYLE = (
@@ -84,9 +83,10 @@ def html_table(
     shown = frame.head(max_rows)
     hidden = set(MERGED) if _is_estimates(frame) else set()
     names = [name for name in frame.columns if name not in hidden]
-    formats = {name: _format_of(frame[name]) for name in frame.columns} | _fixed(decimals or {})
+    formats = {name: _format_of(frame[name]) for name in frame.columns}
     if hidden:  # estimate and bounds share their digits
         formats |= dict.fromkeys(("estimate", "low", "high"), _real_format([*_reals(frame, "estimate", "low", "high")]))
+    formats |= _fixed(decimals or {}, has_bounds=bool(hidden))
     body = "".join(_row(row, names, formats) for row in shown.iter_rows(named=True)) or _no_rows(len(names))
     label = f' aria-label="{escape(title)}"' if title else ' aria-label="Table"'
     return (
@@ -97,11 +97,12 @@ def html_table(
     )
 
 
-def _fixed(decimals: Mapping[str, int]) -> dict[str, Format]:
+def _fixed(decimals: Mapping[str, int], *, has_bounds: bool) -> dict[str, Format]:
     def to(places: int) -> Format:
-        return lambda value: _grouped(f"{value:.{places}f}")
+        return lambda value: _endless(value) or _grouped(f"{value:.{places}f}")
 
-    return {name: to(places) for name, places in decimals.items()}
+    bounds = dict.fromkeys(("low", "high"), decimals["estimate"]) if has_bounds and "estimate" in decimals else {}
+    return {name: to(places) for name, places in (bounds | dict(decimals)).items()}
 
 
 def _check(frame: object, max_rows: object) -> None:
@@ -171,7 +172,7 @@ def _cell(value: Any, show: Format, name: str, *, refused: bool) -> str:
     if refused and isinstance(value, (float, Decimal)):  # counts stay, measures of a refused row go
         return '<td title="refused"></td>'
     if name == "verdict":
-        kind = "stop" if refused else CHIPS.get(str(value).lower(), "")
+        kind = "stop" if refused else CHIPS.get(str(value), "")
         return f'<td class="l"><span class="chip {kind}">{escape(str(value))}</span></td>'
     if isinstance(value, bool) or not isinstance(value, (int, float, Decimal)):
         return f'<td class="l">{show(value)}</td>'
@@ -179,8 +180,7 @@ def _cell(value: Any, show: Format, name: str, *, refused: bool) -> str:
 
 
 def _is_refused(row: dict[str, Any]) -> bool:
-    said = str(row.get("verdict") or "").lower()
-    return said in REFUSED or (row["estimate"] is None and bool(row.get("reason")))
+    return row.get("verdict") == "refused" or (row["estimate"] is None and bool(row.get("reason")))
 
 
 def _reason(row: dict[str, Any], *, head: bool) -> str:
@@ -209,7 +209,7 @@ def _format_of(column: pl.Series) -> Format:
     if column.dtype.is_integer():
         return lambda value: _grouped(str(value))
     if column.name == "p_value":
-        return lambda value: "&lt; 0.001" if value < 0.001 else f"{value:.3f}"
+        return lambda value: _endless(value) or ("&lt; 0.001" if value < 0.001 else f"{value:.3f}")
     if column.dtype.is_float() or column.dtype.is_decimal():
         return _real_format([*_reals(column.to_frame(), column.name)])
     return _text
@@ -241,14 +241,21 @@ def _decimals(values: Sequence[float]) -> int:
 
 
 def _real(value: float, decimals: int) -> str:
-    if math.isnan(value):
-        return '<span title="not a number"></span>'
-    if math.isinf(value):
-        return "∞" if value > 0 else f"{MINUS}∞"
+    if endless := _endless(value):
+        return endless
     is_lost = abs(value) < 10.0 ** (1 - decimals) and not math.isclose(round(value, decimals), value)
     if value != 0 and (is_lost or decimals > 6):
         return _small(value)
     return _grouped(f"{value:.{decimals}f}")
+
+
+def _endless(value: float | Decimal) -> str:
+    """What has no digits; "" for a finite number."""
+    if math.isnan(value):
+        return '<span title="not a number"></span>'
+    if math.isinf(value):
+        return "∞" if value > 0 else f"{MINUS}∞"
+    return ""
 
 
 def _small(value: float) -> str:

@@ -21,7 +21,13 @@ _PAUSES = (1.0, 4.0)  # seconds before the second and the third try
 _TIMEOUT = (10.0, 60.0)  # seconds to connect, and between two pieces
 _PIECE = 1 << 13  # bytes; what is less than a piece may be lost when a transfer breaks
 _LARGEST = 1 << 30  # bytes; no set is nearly as large: a bomb, not our archive
-_WRONG = (ValueError, zipfile.BadZipFile, zlib.error, EOFError)  # what came is not the file
+_WRONG = (
+    ValueError,
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    RuntimeError,
+)  # what came is not the file (or is locked)
 
 
 class DownloadError(OSError):

@@ -25,6 +25,7 @@ class Log:
     """A checked log and the facts that no log tells of itself.
 
     `as_of`: the first day not looked at. `history_known`: does the log hold every order these customers ever made?
+    `timezone`: where the shop's days begin.
     """
 
     checked: Checked
@@ -35,6 +36,12 @@ class Log:
     history_known: bool
     licence: str
     citation: str
+
+    @property
+    def silent_days(self) -> int:
+        """Days looked at after the day of the last event; many of them, and `as_of` lies beyond the log's end."""
+        last = day_of(self.checked.good["at"].max(), timezone=self.timezone)  # type: ignore[arg-type]
+        return max((self.as_of - last).days - 1, 0)
 
     @property
     def window(self) -> str:
@@ -56,6 +63,7 @@ def open_log(
     source: Any,
     *,
     columns: Mapping[str, str] | None = None,
+    clock: str | None = None,
     timezone: str | None = None,
     as_of: date | str | None = None,
     history_known: bool | None = None,
@@ -70,8 +78,11 @@ def open_log(
     ----------
     source
         The name of a public set (`available()`), a path or glob (see `contract.read_events`), or a frame of events.
-    columns, timezone
-        As in `read_events`; `timezone` is also where the shop's days begin. None: what is known of the set, else UTC.
+    columns, clock
+        As `columns` and `timezone` of `read_events`, for a log of your own: {your column: ours}, and where timestamps
+        without a zone were written (None: UTC).
+    timezone
+        Where the shop's days begin. None: what is known of the set, else `clock`, else UTC.
     as_of
         The first day not looked at, e.g. the day after the export. Needed for your own log: there is no hidden "today".
     history_known
@@ -89,21 +100,28 @@ def open_log(
     Raises
     ------
     ValueError
-        `source` is no set, file or frame, or `as_of` is missing for a log of your own.
+        `source` is no set, file or frame; `as_of` is missing for a log of your own; no row is good; or `columns` or
+        `clock` is given for a public set.
     """
     if isinstance(source, str) and source in SETS:
         known = about(source)
+        if columns or clock:
+            raise ValueError(
+                f"columns is {columns} and clock is {clock!r}; {source} is tidied already and needs neither."
+            )
         checked, citation = load(source, folder=folder), known.citation
         facts = {key: getattr(known, key) for key in _FACTS}
     else:
         _must_exist(source)
-        checked, citation = read_events(source, columns=columns, timezone=timezone), ""
+        checked, citation = read_events(source, columns=columns, timezone=clock), ""
         title = Path(source).name if isinstance(source, str | Path) else "a frame"
-        facts = dict(zip(_FACTS, ("UTC", "", None, False, title, "your own"), strict=True))
+        facts = dict(zip(_FACTS, (clock or "UTC", "", None, False, title, "your own"), strict=True))
     given = dict(zip(_FACTS, (timezone, currency, as_of, history_known, name, licence), strict=True))
     facts |= {key: value for key, value in given.items() if value is not None}
+    if checked.good.is_empty():
+        raise ValueError(f"source is {facts['name']!r}, of which no row is good.\n{checked}")
     if facts["as_of"] is None:
-        last = f"The last event is of {checked.good['at'].max()!s} UTC." if len(checked.good) else "No row is good."
+        last = f"The last event is of {checked.good['at'].max()!s} UTC."
         raise ValueError(f"as_of is None; give the first day not to look at, e.g. the day after the export. {last}")
     facts["as_of"] = day_of(facts["as_of"], timezone=facts["timezone"])
     return Log(checked=checked, citation=citation, **facts)

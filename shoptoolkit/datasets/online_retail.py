@@ -50,7 +50,7 @@ def events(given: pl.DataFrame) -> pl.DataFrame:
     return given.select(
         "customer_id",
         at=zoned.dt.convert_time_zone("UTC").dt.replace_time_zone(None),
-        event=pl.when(pl.col("pieces") > 0).then(pl.lit("purchase")).otherwise(pl.lit("refund")),
+        event=pl.when(pl.col("pieces") > 0).then(pl.lit("purchase")).when(pl.col("pieces") <= 0).then(pl.lit("refund")),
         order_id="order_id",
         item_id="item_id",
         category=_category(),

@@ -13,19 +13,32 @@ from typing import Any
 import polars as pl
 
 from shoptoolkit.contract import ContractError, Events, Orders, require
-from shoptoolkit.contract.clock import day_of, local_day
+from shoptoolkit.contract.clock import day_of, local_day, moment
 
 _MONEY = ("gross_revenue", "refunded", "revenue")
 _FIRST = ("customer_id", "order_id", "ordered_at", "order_number", *_MONEY, "items", "history_known")
 
 
-def orders(events: Any, *, history_known: bool = False, keep: Sequence[str] = ()) -> pl.DataFrame:
+def orders(
+    events: Any,
+    *,
+    as_of: datetime | date | str | None = None,
+    timezone: str = "UTC",
+    history_known: bool = False,
+    keep: Sequence[str] = (),
+) -> pl.DataFrame:
     """The shop's orders: lines of one order together, refunds set against the order they belong to.
 
     Parameters
     ----------
     events
         Events. Lines with one `order_id` are one order; without `order_id`, a customer's purchases at one moment.
+    as_of
+        The first day not looked at (a date, or text like "2011-12-09"): lines and refunds of that day and later, or
+        known (`known_at`) only then, are left out. None: the whole log. Give it where something is to be predicted or
+        scored as of that day; else a later refund would tell.
+    timezone
+        Where the shop's days begin.
     history_known
         True if the log holds every order these customers ever made. False (a log that starts late) makes cohorts of
         first orders and new-customer labels refuse.
@@ -45,19 +58,19 @@ def orders(events: Any, *, history_known: bool = False, keep: Sequence[str] = ()
     Notes
     -----
     A refund belongs to the order with its `order_id`; else to the customer's latest earlier order with its `item_id`;
-    else to the customer's latest earlier order. A refund before any order of the customer is of an order before the
-    log: it reduces none, and `contract.reconcile` tells how many there are.
+    else to the customer's latest earlier order. A refund before any order of the customer reduces none;
+    `contract.reconcile` tells how much that is.
 
     Raises
     ------
     ContractError
         The events break their contract, have no purchase, or lack a column of `keep`.
     ValueError
-        `keep` names a column that orders have anyway.
+        `keep` names a column that orders have anyway, or no event lies before `as_of`.
     """
     lines = require(events, Events)
     _check_keep(keep := [keep] if isinstance(keep, str) else list(keep), lines.columns)
-    lines = lines.filter(pl.col("event").is_in(["purchase", "refund"]))
+    lines = _before(lines, as_of, timezone).filter(pl.col("event").is_in(["purchase", "refund"]))
     if not (lines["event"] == "purchase").any():
         raise ContractError("events: no row is a purchase, so there are no orders.")
     lines = _with_cents(lines)
@@ -83,7 +96,8 @@ def rfm(orders: Any, *, as_of: datetime | date | str, timezone: str = "UTC", bin
     orders
         Orders; only those before the day of `as_of` are looked at.
     as_of
-        The first day not looked at (a date, or text like "2011-12-09"); of a moment within a day, that day.
+        The first day not looked at (a date, or text like "2011-12-09"); of a moment within a day, that day. Make the
+        orders with the same `as_of`, so that refunds after it are not looked at either.
     timezone
         Whole days are days of this zone.
     bins
@@ -101,7 +115,7 @@ def rfm(orders: Any, *, as_of: datetime | date | str, timezone: str = "UTC", bin
     ContractError
         The orders break their contract.
     ValueError
-        `bins` is below 2, or no order lies before `as_of`.
+        `bins` is below 2, no order lies before `as_of`, or some lie on or after it.
 
     References
     ----------
@@ -110,9 +124,13 @@ def rfm(orders: Any, *, as_of: datetime | date | str, timezone: str = "UTC", bin
     if bins < 2:
         raise ValueError(f"bins is {bins}; at least 2 are needed to tell customers apart.")
     today = day_of(as_of, timezone=timezone)
-    seen = require(orders, Orders).filter(local_day("ordered_at", timezone=timezone) < today)
-    if seen.is_empty():
-        raise ValueError(f"as_of is {as_of}, and no order lies before that day.")
+    seen = require(orders, Orders)
+    later = int((seen.select(local_day("ordered_at", timezone=timezone)).to_series() >= today).sum())
+    if later:
+        raise ValueError(
+            f"as_of is {as_of}, and {later:,} of {len(seen):,} orders lie on or after it; their totals would look "
+            "beyond it. Make the orders with features.orders(events, as_of=...)."
+        )
     table = seen.group_by("customer_id").agg(
         recency_days=(today - local_day("ordered_at", timezone=timezone).max()).dt.total_days(),
         orders=pl.len().cast(pl.Int64),
@@ -127,6 +145,17 @@ def rfm(orders: Any, *, as_of: datetime | date | str, timezone: str = "UTC", bin
         mean_order_value=pl.col("revenue") / pl.col("orders"),
         **{name: (column.rank("average") * bins / pl.len()).ceil().cast(pl.Int64) for name, column in score.items()},
     ).sort("customer_id")
+
+
+def _before(lines: pl.DataFrame, as_of: datetime | date | str | None, timezone: str) -> pl.DataFrame:
+    if as_of is None:
+        return lines
+    end = moment(day_of(as_of, timezone=timezone), timezone=timezone)
+    known_at = pl.coalesce("known_at", "at") if "known_at" in lines.columns else pl.col("at")
+    seen = lines.filter((pl.col("at") < end) & (known_at < end))
+    if seen.is_empty():
+        raise ValueError(f"as_of is {as_of}, and no event lies before that day.")
+    return seen
 
 
 def _check_keep(keep: Sequence[str], columns: Sequence[str]) -> None:

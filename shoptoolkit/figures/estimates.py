@@ -23,6 +23,8 @@ def estimates(estimates: EstimateTable, *, ax: Axes | None = None) -> Axes:
     The numbers stand at the right; the x axis carries the measure. A line at zero is drawn for contrasts.
     """
     rows = estimates.table.to_dicts()
+    if not rows:
+        raise ValueError("estimates has no row; there is nothing to draw.")
     ax = new_axes(ax, figsize=(7.6, max(2.0, 0.5 * len(rows) + 1.1)))
     ax.grid(False)
     ax.grid(True, axis="x")
@@ -32,7 +34,7 @@ def estimates(estimates: EstimateTable, *, ax: Axes | None = None) -> Axes:
         _draw(ax, place, row)
     names = [row["contrast"] or row["group"] for row in rows]
     ax.set(yticks=range(len(rows)), ylim=(len(rows) - 0.4, -0.8), xlabel=_axis_name(rows))
-    ax.set_yticklabels(names, color=INK)
+    ax.set_yticklabels(names, color=INK, parse_math=False)
     where: dict[str, Any] = {"transform": ax.get_yaxis_transform(), "color": MUTED, "fontsize": 10}
     ax.text(1.02, -0.68, f"estimate, {rows[0]['level']:.0%} interval", **where)
     return ax

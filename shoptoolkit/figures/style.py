@@ -89,7 +89,7 @@ def y_label(ax: Axes, text: str) -> None:
     """Write the y label flat above the axis, where it is read first."""
     ax.set_ylabel("")
     place: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points"}
-    ax.annotate(text, (0, 1), (0, 9), color=MUTED, fontsize=10.5, ha="left", **place)
+    ax.annotate(text, (0, 1), (0, 9), color=MUTED, fontsize=10.5, ha="left", parse_math=False, **place)
 
 
 def end_labels(ax: Axes, labels: Sequence[tuple[float, float, str, str]], *, gap_points: float = 15.0) -> None:
@@ -104,6 +104,7 @@ def end_labels(ax: Axes, labels: Sequence[tuple[float, float, str, str]], *, gap
             "va": "center",
             "weight": "bold",
             "annotation_clip": False,
+            "parse_math": False,  # "$0-$50" is a price band, no formula
         }
         ax.annotate(text, (x, y), (7, at - here), color=colour, **options)
         last = at

@@ -28,7 +28,8 @@ class SurvivalCurve:
     """Share of customers who have not bought again, day by day. Draw it with `figures.survival_curve`.
 
     `table`: group, duration_days, n_at_risk, n_observed, n_censored, survival, standard_error, survival_low,
-    survival_high. `estimand` says of what: customers (one index spell each) or spells.
+    survival_high. `estimand` says of what: customers (one index spell each) or spells; with late entries only, of those
+    who had waited that long.
     """
 
     table: pl.DataFrame
@@ -84,6 +85,11 @@ class RiskTable:
     entered: Ints  # index of the first grid day on which it is at risk
 
     @property
+    def watched_from(self) -> float:
+        """The first day on which somebody is at risk: 0 unless every spell enters late."""
+        return float(self.spells["entry_days"].fill_null(0).min()) if len(self.entered) else 0.0  # type: ignore[arg-type]
+
+    @property
     def survival(self) -> Floats:
         """The product-limit estimate on the grid (Kaplan and Meier 1958, JASA 53, 457-481)."""
         return np.cumprod(1 - self.observed / np.maximum(self.at_risk, 1), dtype=np.float64)
@@ -104,7 +110,7 @@ def kaplan_meier(
     cluster: str | None = None,
     id: str = "customer_id",
     duration: str = "duration_days",
-    event: str = "repurchased",
+    repurchased: str = "repurchased",
     entry: str = "entry_days",
     weight: str = "weight",
 ) -> SurvivalCurve:
@@ -113,10 +119,10 @@ def kaplan_meier(
     Parameters
     ----------
     spells
-        Spells, one per customer: `id`, `duration` (days, > 0), `event` (bool; False = censored) and, where present,
-        `entry` (days already waited when the customer came under observation: left truncation) and `weight` (a
-        frequency: the row stands for that many customers; then `id` may be missing). Customers censored on a day count
-        as at risk on it.
+        Spells, one per customer: `id`, `duration` (days, > 0), `repurchased` (bool; False = censored) and, where
+        present, `entry` (days already waited when the customer came under observation: left truncation) and `weight`
+        (a frequency: the row stands for that many customers; then `id` may be missing). Customers censored on a day
+        count as at risk on it.
     by
         Column to split by; each group gets its own curve.
     level
@@ -155,20 +161,28 @@ def kaplan_meier(
     """
     check_level(level)
     choose("interval", interval, ("log-log", "plain"))
-    names = spell_names(id=id, duration=duration, event=event, entry=entry, weight=weight)
+    names = spell_names(id=id, duration=duration, repurchased=repurchased, entry=entry, weight=weight)
     table = at_the_door(spells, by=by, cluster=cluster, names=names)
     z = NormalDist().inv_cdf(0.5 + level / 2)
     parts = [_curve(risk, z=z, interval=interval) for risk in risk_tables(table)]
-    estimand = "customers" if cluster is None else "spells"
+    since = float(table["entry_days"].fill_null(0).min()) if "entry_days" in table.columns else 0.0  # type: ignore[arg-type]
+    waited = f" who had waited {since:g} days" if since > 0 else ""
+    estimand = ("customers" if cluster is None else "spells") + waited
     n = int(table["weight"].sum()) if "weight" in table.columns else len(table)
     return SurvivalCurve(table=pl.concat(parts), level=level, estimand=estimand, n=n)
 
 
 def spell_names(
-    *, id: str, duration: str, event: str, entry: str = "entry_days", weight: str = "weight"
+    *, id: str, duration: str, repurchased: str, entry: str = "entry_days", weight: str = "weight"
 ) -> dict[str, str]:
     """{the caller's column: the contract's}."""
-    return {id: "customer_id", duration: "duration_days", event: "repurchased", entry: "entry_days", weight: "weight"}
+    return {
+        id: "customer_id",
+        duration: "duration_days",
+        repurchased: "repurchased",
+        entry: "entry_days",
+        weight: "weight",
+    }
 
 
 def risk_tables(table: pl.DataFrame) -> Iterator[RiskTable]:

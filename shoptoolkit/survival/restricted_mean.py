@@ -40,7 +40,7 @@ def restricted_mean(
     cluster: str | None = None,
     id: str = "customer_id",
     duration: str = "duration_days",
-    event: str = "repurchased",
+    repurchased: str = "repurchased",
     entry: str = "entry_days",
     weight: str = "weight",
 ) -> EstimateTable:
@@ -51,7 +51,7 @@ def restricted_mean(
 
     Parameters
     ----------
-    spells, by, level, cluster, id, duration, event, entry, weight
+    spells, by, level, cluster, id, duration, repurchased, entry, weight
         As in `kaplan_meier`.
     horizon_days
         Up to which day to count; no group is read beyond its follow-up.
@@ -59,8 +59,9 @@ def restricted_mean(
     Returns
     -------
     EstimateTable
-        One row per group, in days. Refused where the follow-up of a group ends before the horizon, and where no error
-        can be told: nobody came back before the horizon, or everybody on one day.
+        One row per group, in days. Refused where the follow-up of a group ends before the horizon, where nobody is
+        watched on its first day (all entries late), and where no error can be told: nobody came back before the
+        horizon, or everybody on one day.
 
     References
     ----------
@@ -81,7 +82,7 @@ def restricted_mean(
         by,
         level,
         cluster,
-        spell_names(id=id, duration=duration, event=event, entry=entry, weight=weight),
+        spell_names(id=id, duration=duration, repurchased=repurchased, entry=entry, weight=weight),
     )
     return EstimateTable.from_rows(_row(mean, horizon_days, level, cluster) for mean in means)
 
@@ -96,7 +97,7 @@ def restricted_mean_difference(
     cluster: str | None = None,
     id: str = "customer_id",
     duration: str = "duration_days",
-    event: str = "repurchased",
+    repurchased: str = "repurchased",
     entry: str = "entry_days",
     weight: str = "weight",
 ) -> EstimateTable:
@@ -104,7 +105,7 @@ def restricted_mean_difference(
 
     Parameters
     ----------
-    spells, level, cluster, id, duration, event, entry, weight
+    spells, level, cluster, id, duration, repurchased, entry, weight
         As in `kaplan_meier`.
     by
         Column of the groups; customers of different groups are independent, unless they share a `cluster`.
@@ -129,7 +130,7 @@ def restricted_mean_difference(
         by,
         level,
         cluster,
-        spell_names(id=id, duration=duration, event=event, entry=entry, weight=weight),
+        spell_names(id=id, duration=duration, repurchased=repurchased, entry=entry, weight=weight),
     )
     groups = {mean.group: mean for mean in means}
     if len(groups) < 2:
@@ -154,6 +155,11 @@ def _means(
 def _mean(risk: RiskTable, horizon: float) -> _Mean:
     survival, days = risk.survival, risk.days
     n = int((risk.observed + risk.censored).sum())
+    if risk.watched_from >= 1:
+        wait = f"{risk.watched_from:g}"
+        reason = f"nobody is watched before day {wait}, and the days until then would count as certain. "
+        reason += f"Subtract {wait} from durations and entries, and say that customers had waited that long."
+        return _Mean(group=risk.group, n=n, reason=reason)
     if days[-1] < horizon and survival[-1] > 0:
         reason = f"follow-up ends on day {days[-1]:g}; take horizon_days <= {days[-1]:g}, or wait."
         return _Mean(group=risk.group, n=n, reason=reason)

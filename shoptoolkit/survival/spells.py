@@ -6,7 +6,7 @@ estimator of this room takes its spells.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -31,7 +31,7 @@ def repurchase_spells(
         Orders.
     as_of
         The first day not looked at (a date, or text like "2011-12-09"); of a moment within a day, that day is not over
-        and its orders are not looked at.
+        and its orders are not looked at. A datetime without a zone is UTC. The log must reach to that day.
     index
         Which spell stands for a customer. "first": from the first order seen. "at:2011-06-01": from the first order on
         or after that day. "last": from the last order before `as_of`; always censored, so for scoring, never for a
@@ -51,7 +51,7 @@ def repurchase_spells(
     Raises
     ------
     ContractError
-        The orders break their contract.
+        The orders break their contract, or carry a column that means something else in spells (weight, cause ...).
     ValueError
         `index`, `as_of` or `timezone` cannot be read, or leave no spell.
 
@@ -73,6 +73,7 @@ def repurchase_spells(
     since = _index_day(index, timezone)
     end = day_of(as_of, timezone=timezone)
     table = require(orders, Orders).sort("customer_id", "ordered_at", "order_id")
+    _refuse_clashes(table.columns)
     table = table.with_columns(__day=local_day("ordered_at", timezone=timezone)).filter(pl.col("__day") < end)
     if table.is_empty():
         raise ValueError(f"as_of is {as_of}, and no order lies before that day.")
@@ -87,6 +88,15 @@ def repurchase_spells(
             "a later as_of."
         )
     return spells.select(*_FIRST, pl.exclude(*_FIRST, *_AFTERWARDS, "^__.*$"))
+
+
+def _refuse_clashes(columns: Sequence[str]) -> None:
+    """A covariate named weight would be taken as a frequency, one named entry_days as a late entry."""
+    if taken := [name for name in columns if name in Spells.fields and name not in Orders.fields]:
+        raise ContractError(
+            f"orders: {', '.join(map(repr, taken))} would get another meaning in spells. Rename it, e.g. "
+            f"'first_{taken[0]}'."
+        )
 
 
 def _index_day(index: str, timezone: str) -> date | None:

@@ -146,7 +146,7 @@ def test_a_row_with_several_faults_names_them_all():
 
 def test_of_a_repeated_event_id_the_first_row_is_kept():
     events = log(event_id=[7, 7, 8])
-    assert reasons(events) == {1: "event_id is repeated (the first row with it is kept)"}
+    assert reasons(events) == {1: "event_id is repeated (the first good row with it is kept)"}
     assert reasons(log(event_id=[None, None, 8])) == {}
 
 
@@ -483,3 +483,18 @@ def test_a_choice_names_the_argument_and_what_is_allowed():
     choose("interval", "plain", ["plain", "log-log"])
     with pytest.raises(ValueError, match="interval is 'log'; it must be one of 'plain', 'log-log'"):
         choose("interval", "log", iter(["plain", "log-log"]))
+
+
+def test_a_blank_order_or_event_id_is_no_id():
+    checked = check(log(event_id=["", " ", "x"], order_id=["", "a", "b"]), Events)
+    assert len(checked.good) == 3
+    assert checked.good["order_id"].to_list() == [None, "a", "b"]
+
+
+def test_a_bad_row_takes_no_good_rows_event_id():
+    checked = check(log(event_id=[7, 7, 7], price=[-1.0, 2.0, 3.0]), Events)
+    assert checked.good["price"].to_list() == [2.0]
+    assert checked.quarantined["reason"].to_list() == [
+        "price is below 0",
+        "event_id is repeated (the first good row with it is kept)",
+    ]

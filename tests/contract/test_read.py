@@ -518,3 +518,18 @@ def test_good_and_quarantined_rows_together_are_the_log(rows):
 def test_a_csv_and_its_parquet_are_the_same_log(read, tmp_path):
     pl.read_csv(LOG.encode(), infer_schema=False).write_parquet(tmp_path / "same.parquet")
     assert_frame_equal(read(LOG).good, read_events(Path(tmp_path / "same.parquet")).good)
+
+
+def test_files_of_one_log_must_agree_whether_an_id_is_a_number(tmp_path):
+    rows = {"at": [datetime(2024, 3, 1)], "event": ["view"]}
+    pl.DataFrame({"customer_id": [7.0], **rows}).write_parquet(tmp_path / "a.parquet")
+    pl.DataFrame({"customer_id": ["007"], **rows}).write_parquet(tmp_path / "b.parquet")
+    with pytest.raises(ContractError, match=r"'customer_id' is Float64 in a.parquet and String in b.parquet"):
+        read_events(tmp_path / "*.parquet")
+
+
+def test_an_empty_file_among_others_is_told(tmp_path):
+    (tmp_path / "a.csv").write_text("customer_id,at,event\n1,2024-03-01,view\n", encoding="utf-8")
+    (tmp_path / "b.csv").write_text("customer_id,at,event\n", encoding="utf-8")
+    with pytest.raises(ContractError, match=r"b.csv has 0 rows"):
+        read_events(tmp_path / "*.csv")

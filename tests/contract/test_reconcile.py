@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from shoptoolkit import features, survival
 from shoptoolkit.contract import Events, check, read_events, reconcile
 
 DAY = datetime(2024, 3, 1, 9)
@@ -59,9 +60,12 @@ def orders_and_spells(came_back: int, waiting: int, fresh: int, free: int, refun
     orders = pl.DataFrame(
         {"customer_id": customers, "gross_revenue": gross, "refunded": [refunded] * len(customers)},
         schema={"customer_id": pl.String, "gross_revenue": pl.Float64, "refunded": pl.Float64},
-    )
+    ).with_columns(ordered_at=pl.lit(DAY))
     seen = [True] * came_back + [False] * waiting
-    spells = pl.DataFrame({"customer_id": customers[: len(seen)], "repurchased": pl.Series(seen, dtype=pl.Boolean)})
+    spells = pl.DataFrame(
+        {"customer_id": customers[: len(seen)], "repurchased": seen},
+        schema={"customer_id": pl.String, "repurchased": pl.Boolean},
+    )
     return orders, spells
 
 
@@ -70,12 +74,32 @@ def test_orders_are_paid_or_free_and_customers_came_back_wait_or_are_too_fresh(b
     events = pl.DataFrame({"customer_id": ["a"], "at": [DAY], "event": ["refund"], "price": [30.0]})
     orders, spells = orders_and_spells(back, waiting, fresh, free, refunded)
     table = reconcile(check(events, Events), orders=orders, spells=spells).table
-    for step in ("orders", "spells"):
+    for step in ("orders", "orders seen", "occasions", "spells"):
         add_up(table, step)
-    refunds = table.filter(pl.col("step") == "orders refunds")["amount"].sum()
-    assert refunds == pytest.approx(-30.0)
-    counts = dict(table.filter(pl.col("step") == "spells").select("part", "rows").iter_rows())
-    assert [*counts.values()] == [back + waiting + fresh, back, waiting, fresh]
+    whole, *parts = table.filter(pl.col("step") == "refunds")["amount"]
+    assert whole == pytest.approx(-30.0)
+    assert sum(parts) == pytest.approx(-30.0)
+    counts = table.filter(pl.col("step") == "spells")["rows"].to_list()
+    unpaid = len([c for c in range(back + waiting, back + waiting + fresh) if c < free])
+    assert counts == [back + waiting + fresh, back, waiting, unpaid, fresh - unpaid]
+
+
+def test_the_account_takes_one_index_spell_per_customer():
+    events = pl.DataFrame({"customer_id": ["c0"], "at": [DAY], "event": ["purchase"], "price": [10.0]})
+    orders, spells = orders_and_spells(1, 0, 0, 0, 0.0)
+    with pytest.raises(ValueError, match="spells has several spells of one customer"):
+        reconcile(check(events, Events), orders=orders, spells=pl.concat([spells, spells]))
+
+
+def test_orders_after_as_of_and_second_orders_of_a_day_have_their_own_lines():
+    at = [DAY, DAY + timedelta(hours=1), DAY + timedelta(days=3), DAY + timedelta(days=30)]
+    events = pl.DataFrame({"customer_id": [1, 1, 1, 1], "at": at, "event": ["purchase"] * 4, "price": [10.0] * 4})
+    orders = features.orders(events, as_of="2024-03-20")
+    spells = survival.repurchase_spells(orders, as_of="2024-03-20")
+    table = reconcile(check(events, Events), orders=orders.to_pandas(), spells=spells).table
+    rows = {row["part"].strip(): row["rows"] for row in table.to_dicts()}
+    assert (rows["orders in the log"], rows["looked at"], rows["on or after as_of, not looked at"]) == (4, 3, 1)
+    assert (rows["first of a customer"], rows["further ones on the same day"], rows["on later days"]) == (1, 1, 1)
 
 
 def csv_log(folder) -> object:
@@ -137,9 +161,9 @@ def test_a_log_without_prices_or_orders_has_no_amounts():
 def test_refunds_that_all_found_their_order_leave_no_minus_zero():
     events = pl.DataFrame({"customer_id": ["c0"], "at": [DAY], "event": ["refund"], "price": [0.3]})
     orders, _ = orders_and_spells(3, 0, 0, 0, 0.1)
-    text = repr(reconcile(check(events, Events), orders=orders))
-    assert "-0.00" not in text
-    assert text.splitlines()[-1].split()[-1] == "0.00"
+    account = reconcile(check(events, Events), orders=orders)
+    assert "-0.00" not in repr(account)
+    assert account.table.filter(pl.col("step") == "refunds")["amount"].to_list() == pytest.approx([-0.3, -0.3, 0.0])
 
 
 def test_the_account_lines_up_and_shows_itself_in_a_notebook(tmp_path):

@@ -1,7 +1,8 @@
 """`open_log`: one door for public sets, files and frames."""
 
-from datetime import date
+from datetime import date, timedelta
 
+import polars as pl
 import pytest
 
 from shoptoolkit.contract import ContractError
@@ -43,9 +44,32 @@ def test_a_frame_of_ones_own_needs_only_the_end(world):
 
 def test_a_file_takes_its_name_and_its_clock(world, tmp_path):
     world.events.write_csv(tmp_path / "mine.csv")
-    log = open_log(str(tmp_path / "mine.csv"), as_of=world.as_of, timezone="Asia/Tokyo")
+    log = open_log(str(tmp_path / "mine.csv"), as_of=world.as_of, clock="Asia/Tokyo")
     assert (log.name, log.timezone) == ("mine.csv", "Asia/Tokyo")
     assert log.checked.good["at"].min() < world.events["at"].min()  # nine hours earlier in UTC
+
+
+def test_a_log_in_utc_may_be_of_a_shop_elsewhere(world):
+    log = open_log(world.events, as_of=world.as_of, timezone="America/New_York")
+    assert log.timezone == "America/New_York"
+    assert log.checked.good["at"].equals(world.events["at"])
+
+
+def test_a_log_that_ends_long_before_as_of_says_so(world):
+    last = world.events["at"].max().date()
+    assert open_log(world.events, as_of=last + timedelta(days=1)).silent_days == 0
+    assert open_log(world.events, as_of=last + timedelta(days=31)).silent_days == 30
+
+
+def test_a_log_without_a_good_row_is_refused_with_its_faults(world):
+    with pytest.raises(ValueError, match=r"source is 'a frame', of which no row is good.(?s:.*)price is below 0"):
+        open_log(world.events.with_columns(price=pl.lit(-1.0)), as_of=world.as_of)
+
+
+def test_columns_of_a_public_set_cannot_be_renamed(public_data):
+    public_data("cdnow/master.parquet")
+    with pytest.raises(ValueError, match=r"columns is .*; cdnow is tidied already and needs neither"):
+        open_log("cdnow", columns={"a": "customer_id"})
 
 
 def test_a_log_without_an_end_is_refused(world):

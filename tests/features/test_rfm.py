@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shoptoolkit.contract import ContractError
-from shoptoolkit.features import rfm
+from shoptoolkit.features import orders, rfm
+from shoptoolkit.survival import repurchase_spells
 
 START = datetime(2025, 1, 1)
 
@@ -45,15 +46,16 @@ def slow_scores(values, bins):
 )
 def test_every_customer_is_scored_as_defined(rows, days, bins, zone):
     as_of = date(2025, 1, 1) + timedelta(days=days)
-    expected = {}
+    expected, later = {}, 0
     for who, hour, revenue in rows:
         day = (START + timedelta(hours=hour)).replace(tzinfo=UTC).astimezone(ZoneInfo(zone)).date()
         if day < as_of:
             last, count, cents = expected.get(who, (date.min, 0, 0))
             expected[who] = (max(last, day), count + 1, cents + round(100 * revenue))
+        later += day >= as_of
     options = {"as_of": as_of, "bins": bins, "timezone": zone}
-    if not expected:
-        with pytest.raises(ValueError, match=r"as_of is .*, and no order lies before that day"):
+    if later:
+        with pytest.raises(ValueError, match=rf"as_of is .*, and {later} of {len(rows)} orders lie on or after it"):
             rfm(orders_of(rows), **options)
         return
     table = rfm(orders_of(rows), **options)
@@ -88,14 +90,55 @@ def test_scores_do_not_depend_on_the_currency():
 def test_the_day_of_as_of_is_not_looked_at():
     rows = [(1, 0, 5), (1, 24 * 4 + 2, 5)]
     for as_of in ("2025-01-05", datetime(2025, 1, 5, 20)):
-        assert rfm(orders_of(rows), as_of=as_of).select("recency_days", "orders").rows() == [(4, 1)]
+        with pytest.raises(ValueError, match=r"1 of 2 orders lie on or after it.*features\.orders\(events, as_of="):
+            rfm(orders_of(rows), as_of=as_of)
+        assert rfm(orders_of(rows[:1]), as_of=as_of).select("recency_days", "orders").rows() == [(4, 1)]
+
+
+def test_what_happens_on_or_after_as_of_changes_no_score():
+    early = pl.DataFrame(
+        {
+            "customer_id": [1, 2, 2],
+            "at": [START, START, START + timedelta(days=5)],
+            "event": ["purchase"] * 3,
+            "order_id": ["a", "b", "c"],
+            "category": ["tea", "cups", "cups"],
+            "price": [100.0, 20.0, 30.0],
+        }
+    )
+    late = early.with_columns(
+        at=START + timedelta(days=40), event=pl.Series(["refund", "purchase", "purchase"]), category=pl.lit("gold")
+    )
+    late = late.with_columns(price=pl.lit(500.0))  # the first order is refunded, the second gets another line
+    options = {"as_of": "2025-01-10"}
+    before, after = (orders(log, **options) for log in (early, pl.concat([early, late])))
+    assert before.equals(after)
+    assert rfm(before, **options).equals(rfm(after, **options))
+    assert repurchase_spells(before, **options).equals(repurchase_spells(after, **options))
+
+
+def test_a_refund_known_only_later_is_not_looked_at():
+    log = pl.DataFrame(
+        {
+            "customer_id": [1, 1],
+            "at": [START, START + timedelta(days=2)],
+            "known_at": [START, START + timedelta(days=20)],
+            "event": ["purchase", "refund"],
+            "order_id": ["a", "a"],
+            "price": [10.0, 10.0],
+        }
+    )
+    assert orders(log, as_of="2025-01-10")["revenue"].to_list() == [10.0]
+    assert orders(log, as_of="2025-02-10")["revenue"].to_list() == [0.0]
+    with pytest.raises(ValueError, match="as_of is 2024-01-01, and no event lies before that day"):
+        orders(log, as_of="2024-01-01")
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"bins": 1}, "bins is 1; at least 2 are needed to tell customers apart"),
-        ({"as_of": "2025-01-01"}, "as_of is 2025-01-01, and no order lies before that day"),
+        ({"as_of": "2025-01-01"}, "as_of is 2025-01-01, and .* orders? lie on or after it"),
         ({"timezone": "Paris"}, "timezone is 'Paris'"),
     ],
 )

@@ -262,3 +262,21 @@ def test_the_answer_box_has_axes_of_its_own_size():
 def test_a_long_log_starts_at_its_own_day(tmp_path):
     shifted = ORDERS.with_columns(pl.col("ordered_at") - timedelta(days=4_000))
     assert "2014" in words(figures.cohorts(survival.cohorts(shifted, as_of=WORLD.as_of - timedelta(days=4_000))))
+
+
+def test_a_price_band_is_no_formula():
+    curve = survival.kaplan_meier(
+        pl.DataFrame({"customer_id": range(4), "duration_days": [1, 2, 3, 4], "repurchased": [True] * 4}).with_columns(
+            band=pl.Series(["$0-$50", "$0-$50", "$\\frac$", "$\\frac$"])
+        ),
+        by="band",
+    )
+    ax = figures.survival_curve(curve)
+    ax.figure.canvas.draw()
+    assert {"$0-$50", "$\\frac$"} <= {text.get_text() for text in ax.texts}
+    assert not any(text.get_parse_math() for text in ax.texts)
+
+
+def test_nothing_to_draw_is_told():
+    with pytest.raises(ValueError, match="estimates has no row; there is nothing to draw"):
+        figures.estimates(EstimateTable(table=EstimateTable.from_rows([]).table))

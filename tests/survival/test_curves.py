@@ -358,7 +358,7 @@ def test_a_shop_may_name_its_own_columns():
     theirs = spells.rename({"customer_id": "user", "duration_days": "T", "repurchased": "E"}).with_columns(
         duration_days=-1.0
     )
-    assert kaplan_meier(theirs, id="user", duration="T", event="E").table.equals(kaplan_meier(spells).table)
+    assert kaplan_meier(theirs, id="user", duration="T", repurchased="E").table.equals(kaplan_meier(spells).table)
     assert kaplan_meier(spells.to_pandas()).table.equals(kaplan_meier(spells.lazy()).table)
 
 

@@ -222,3 +222,13 @@ def test_the_interval_covers_the_truth_about_as_often_as_it_says():
         hits.append([*found, paid["low"] <= truth["paid"] - truth["organic"] <= paid["high"]])
     share = np.mean(hits, axis=0)
     assert (np.abs(share - 0.9) < 0.075).all(), share
+
+
+def test_a_mean_over_days_on_which_nobody_was_watched_is_refused():
+    late = pl.DataFrame(
+        {"customer_id": [1, 2, 3], "duration_days": [40.0, 50.0, 70.0], "repurchased": [True, True, False]}
+    ).with_columns(entry_days=29.0)
+    row = restricted_mean(late, horizon_days=60).table.row(0, named=True)
+    assert row["verdict"] == "refused"
+    assert "nobody is watched before day 29" in row["reason"]
+    assert kaplan_meier(late).estimand == "customers who had waited 29 days"

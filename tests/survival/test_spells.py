@@ -204,3 +204,11 @@ def test_pooled_gaps_tell_of_heavy_buyers_and_the_index_spell_of_customers():
     assert pooled.at(60)["survival_high"].item() < truth - 0.07
     with pytest.raises(ContractError, match=r"'customer_id' repeats .* spells of one customer depend on each other"):
         kaplan_meier(everything)
+
+
+def test_a_covariate_that_means_something_else_in_spells_is_refused():
+    days = [datetime(2024, 1, 1), datetime(2024, 1, 21)]
+    orders = pl.DataFrame({"customer_id": [1, 1], "order_id": [1, 2], "ordered_at": days, "order_number": [1, 2]})
+    orders = orders.with_columns(gross_revenue=9.0, refunded=0.0, revenue=9.0, items=1, weight=500)
+    with pytest.raises(ContractError, match=r"'weight' would get another meaning in spells. Rename it"):
+        repurchase_spells(orders, as_of="2024-02-01")
