@@ -1,4 +1,7 @@
-"""Checks finished reports: there, under 3 MB, self-contained. Usage: python .ci/check_reports.py FILE.html ..."""
+"""Checks finished reports: there, under 3 MB, self-contained. Usage: python .ci/check_reports.py FILE.html ...
+
+Tests import `network_requests` from here, so that there is one answer to what a page asks of the network.
+"""
 
 import re
 import sys
@@ -42,16 +45,21 @@ class Requests(HTMLParser):
             self.found += [match.group(0) for match in pattern.finditer(data)]
 
 
+def network_requests(html: str) -> list[str]:
+    requests = Requests()
+    requests.feed(html)
+    requests.close()
+    return requests.found
+
+
 def faults(path: Path) -> list[str]:
     if not path.is_file():
         return [f"{path} does not exist"]
     found = []
     if (size := path.stat().st_size) >= MEGABYTES * 1_000_000:
         found.append(f"{path} has {size:,} bytes; it must stay under {MEGABYTES} MB")
-    requests = Requests()
-    requests.feed(path.read_text(encoding="utf-8"))
-    requests.close()
-    return found + [f"{path} asks the network for {request}" for request in requests.found]
+    asked = network_requests(path.read_text(encoding="utf-8"))
+    return found + [f"{path} asks the network for {request}" for request in asked]
 
 
 if __name__ == "__main__":

@@ -40,6 +40,9 @@ _OTHER_NAMES = {
 }
 
 
+_MADE_BY = {"orders": "features.orders(events)", "spells": "survival.repurchase_spells(orders, as_of=...)"}
+
+
 def aside(name: str, taken: Iterable[str]) -> str:
     """A free name for a column that must make room: `reason` becomes `reason_before`."""
     name, taken = f"{name}_before", set(taken)
@@ -87,7 +90,8 @@ def _cast(series: pl.Series, one: Field) -> pl.Expr | None:
         return (column.cast(pl.Int64) if dtype in _NARROW else whole) if dtype.is_numeric() else None
     if one.kind == "flag":
         return column.cast(pl.Boolean) if dtype == pl.Boolean or _is_flag(series) else None
-    return column.cast(pl.String) if dtype in _TEXTS else None
+    is_number = dtype.is_integer() and not one.values  # categories and sources may be numbered
+    return column.cast(pl.String) if dtype in _TEXTS or is_number else None
 
 
 _TEXTS = (pl.String, pl.Categorical, pl.Enum)
@@ -151,6 +155,8 @@ def _column_faults(contract: Contract, names: list[str], missing: list[str], wro
         text += (
             f" If {' and '.join(f'{t!r} is your {o!r}' for t, o in pairs.items())}, pass columns={{{hint}}} or rename."
         )
+    if made_by := _MADE_BY.get(contract.name) if missing else None:
+        text += f" {contract.name.capitalize()} are made by {made_by}."
     if any("must be Datetime" in one for one in wrong):
         text += " Text and numbers are turned into timestamps by contract.read_events."
     return text

@@ -51,7 +51,7 @@ class EstimateTable:
         name = "contrast" if told["contrast"] else "group"
         always = ("estimate", "low", "high", "reason")  # what makes it a table of estimates
         shown = [one for one in _SHOWN if one in always or (told[one] and told[one] != ["ok"])]
-        notes = told["estimand"] + [f"{level:.0%} intervals" for level in told["level"]]
+        notes = told["estimand"] + [f"{100 * level:g} % intervals" for level in told["level"]]
         if len(told["measure"]) == 1:  # one unit for all stands in the note
             shown.remove("measure")
             notes.append(f"in {told['measure'][0]}")

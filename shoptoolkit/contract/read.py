@@ -26,6 +26,8 @@ from shoptoolkit.contract.columns import aside
 from shoptoolkit.contract.schemas import ContractError, Events
 from shoptoolkit.contract.timestamps import to_utc
 
+_COMMA = r"^-?(\d+|\d{1,3}(\.\d{3})+)(,\d+)?$"  # a number as most of Europe writes it
+_CENTS = r",(\d{1,2}|\d{4,})$"  # three digits after a comma may be thousands
 _KINDS = {".csv": "csv", ".tsv": "csv", ".txt": "csv", ".parquet": "parquet", ".pq": "parquet"}
 _KINDS |= {".jsonl": "json lines", ".ndjson": "json lines", ".json": "json lines"}
 
@@ -256,11 +258,22 @@ def _parse(
     if kind == "time":
         parsed = to_utc(series, timezone=timezone, datetime_format=datetime_format)
     elif kind in ("number", "whole") and series.dtype == pl.String:
-        parsed = series.str.strip_chars().cast(pl.Float64, strict=False)
+        parsed = _numbers(series.str.strip_chars())
     else:
         return series, None
     given = series.str.strip_chars() != "" if series.dtype == pl.String else series.is_not_null()
     return parsed, (parsed.is_null() & given).fill_null(False)
+
+
+def _numbers(text: pl.Series) -> pl.Series:
+    """Text as numbers; with a decimal comma (18,81 or 1.234,50) where all values can be read so and some only so."""
+    plain = text.cast(pl.Float64, strict=False)
+    left = text.filter(plain.is_null() & (text != ""))
+    if left.is_empty() or not text.filter(text != "").str.contains(_COMMA).all() or not left.str.contains(_CENTS).any():
+        return plain
+    return (
+        text.str.replace_all(".", "", literal=True).str.replace(",", ".", literal=True).cast(pl.Float64, strict=False)
+    )
 
 
 def _whole_ids(series: pl.Series) -> pl.Series:

@@ -38,6 +38,11 @@ class Log:
     citation: str
 
     @property
+    def first_day(self) -> date:
+        """The day of the first event."""
+        return day_of(self.checked.good["at"].min(), timezone=self.timezone)  # type: ignore[arg-type]
+
+    @property
     def silent_days(self) -> int:
         """Days looked at after the day of the last event; many of them, and `as_of` lies beyond the log's end."""
         last = day_of(self.checked.good["at"].max(), timezone=self.timezone)  # type: ignore[arg-type]
@@ -46,8 +51,7 @@ class Log:
     @property
     def window(self) -> str:
         """First and last day looked at, in words."""
-        first = day_of(self.checked.good["at"].min(), timezone=self.timezone)  # type: ignore[arg-type]
-        last = self.as_of - timedelta(days=1)
+        first, last = self.first_day, self.as_of - timedelta(days=1)
         return f"{first.day} {first:%b %Y} to {last.day} {last:%b %Y}"
 
     def __repr__(self) -> str:
@@ -100,8 +104,8 @@ def open_log(
     Raises
     ------
     ValueError
-        `source` is no set, file or frame; `as_of` is missing for a log of your own; no row is good; or `columns` or
-        `clock` is given for a public set.
+        `source` is no set, file or frame; `as_of` is missing for a log of your own, or lies before it; no row is good;
+        or `columns` or `clock` is given for a public set.
     """
     if isinstance(source, str) and source in SETS:
         known = about(source)
@@ -124,7 +128,10 @@ def open_log(
         last = f"The last event is of {checked.good['at'].max()!s} UTC."
         raise ValueError(f"as_of is None; give the first day not to look at, e.g. the day after the export. {last}")
     facts["as_of"] = day_of(facts["as_of"], timezone=facts["timezone"])
-    return Log(checked=checked, citation=citation, **facts)
+    log = Log(checked=checked, citation=citation, **facts)
+    if log.first_day >= log.as_of:
+        raise ValueError(f"as_of is {log.as_of}, and the log begins on {log.first_day}; nothing lies before.")
+    return log
 
 
 def _must_exist(source: Any) -> None:

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
     from shoptoolkit.survival import Cohorts, SurvivalCurve
 
+_MOST_LABELLED = 18  # columns of a heat map that can carry numbers
+
 
 def survival_curve(
     curve: SurvivalCurve,
@@ -121,17 +123,19 @@ def cohorts(cohorts: Cohorts, *, ax: Axes | None = None) -> Axes:
     sizes = dict(cohorts.table.select("cohort", "n_customers").unique().rows())
     ax = new_axes(ax, figsize=(7.6, max(2.4, 0.36 * len(starts) + 0.9)))
     colours = LinearSegmentedColormap.from_list("tide", TIDE)
-    top = later["share"].max() or 1.0
+    top = float(later["share"].max() or 1.0)  # type: ignore[arg-type]
     row_of = {start: row for row, start in enumerate(starts)}
+    last = int(later["period_number"].max() or 1)  # type: ignore[arg-type]
     for row in later.to_dicts():
         colour = colours(row["share"] / top)
         x, y = row["period_number"], row_of[row["cohort"]]
         ax.add_patch(Rectangle((x - 0.47, y - 0.46), 0.94, 0.92, color=colour, lw=0))
-        ax.text(x, y, f"{100 * row['share']:.0f}", ha="center", va="center", fontsize=9, color=ink_on(colour))
+        if last <= _MOST_LABELLED:
+            ax.text(x, y, f"{100 * row['share']:.0f}", ha="center", va="center", fontsize=9, color=ink_on(colour))
     ax.grid(False)
-    last = int(later["period_number"].max() or 1)  # type: ignore[arg-type]
     names = [f"{start:%d %b %Y}" if cohorts.period == "week" else f"{start:%b %Y}" for start in starts]
-    ax.set(xlim=(0.5, last + 0.5), ylim=(len(starts) - 0.5, -0.5), xticks=range(1, last + 1), yticks=range(len(starts)))
+    ax.set(xlim=(0.5, last + 0.5), ylim=(len(starts) - 0.5, -0.5), yticks=range(len(starts)))
+    ax.set_xticks(range(1, last + 1, -(-last // _MOST_LABELLED)))
     ax.set_yticklabels(
         [f"{name}   n = {sizes[start]:,}" for name, start in zip(names, starts, strict=True)], color=MUTED
     )
@@ -139,5 +143,6 @@ def cohorts(cohorts: Cohorts, *, ax: Axes | None = None) -> Axes:
     ax.set_xlabel(f"{cohorts.period.capitalize()}s since the {since}")
     ax.tick_params(length=0)
     ax.spines["bottom"].set_visible(False)
-    y_label(ax, f"Customers of the cohort who ordered in that {cohorts.period}, %")
+    shown = "" if last <= _MOST_LABELLED else f"; darkest: {100 * top:.0f}"
+    y_label(ax, f"Customers of the cohort who ordered in that {cohorts.period}, %{shown}")
     return ax

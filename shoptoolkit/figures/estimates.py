@@ -36,7 +36,7 @@ def estimates(estimates: EstimateTable, *, ax: Axes | None = None) -> Axes:
     ax.set(yticks=range(len(rows)), ylim=(len(rows) - 0.4, -0.8), xlabel=_axis_name(rows))
     ax.set_yticklabels(names, color=INK, parse_math=False)
     where: dict[str, Any] = {"transform": ax.get_yaxis_transform(), "color": MUTED, "fontsize": 10}
-    ax.text(1.02, -0.68, f"estimate, {rows[0]['level']:.0%} interval", **where)
+    ax.text(1.02, -0.68, f"estimate, {100 * rows[0]['level']:g} % interval", **where)
     return ax
 
 

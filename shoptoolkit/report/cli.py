@@ -2,7 +2,7 @@
 
 - `main`: `shoptoolkit report [NAMES] -p key=value --jobs N --time-limit S --out DIR --notebooks DIR`.
 
-Exit status: 0 all is well, 1 a notebook failed, 2 the command was wrong (nothing was run).
+Exit status: 0 all is well, 1 a notebook failed, 2 the command was wrong (nothing was run), 130 interrupted.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
+import textwrap
 from collections.abc import Sequence
 
 from shoptoolkit.report.page import seconds_in_words
@@ -17,6 +18,10 @@ from shoptoolkit.report.runner import RunResult, run_plan
 from shoptoolkit.report.series import plan_series
 
 __all__ = ["main"]
+
+PARAMETER_HELP = """set a parameter, again for another: -p horizon_days=60 -p history_known=true -p by=category.
+The value takes the type of the notebook's default. Where that is None, true, false, none, plain numbers, lists [1, 2]
+and dicts {"ts": "at"} are read as such; dates such as 20111209 and numbers such as 007 stay text"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -30,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        The exit status: 0, 1 or 2.
+        The exit status: 0, 1, 2 or 130.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     try:
@@ -51,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     report = commands.add_parser("report", help="run notebooks and write HTML reports", allow_abbrev=False)
     report.add_argument("names", nargs="*", metavar="NAME", help="20_repurchase_retention, 20 or a path; none: 00-69")
-    report.add_argument("-p", "--parameter", action="append", default=[], metavar="KEY=VALUE", help="set a parameter")
+    report.add_argument("-p", "--parameter", action="append", default=[], metavar="KEY=VALUE", help=PARAMETER_HELP)
     report.add_argument("--jobs", type=int, default=1, metavar="N", help="notebooks run at a time (1)")
     report.add_argument("--time-limit", type=float, metavar="S", help="seconds for a whole notebook (no limit)")
     report.add_argument("--out", default="reports", metavar="DIR", help="where the reports go (reports)")
@@ -92,11 +97,15 @@ def _parameters(pairs: Sequence[str]) -> dict[str, str]:
 
 def _say(result: RunResult) -> None:
     took = seconds_in_words(result.seconds)
-    print(f"{result.status:<6}  {result.name:<32} {took:>10}  {result.size / 1e6:5.2f} MB  {result.path}", flush=True)
+    _tell(f"{result.status:<6}  {result.name:<32} {took:>10}  {result.size / 1e6:5.2f} MB  {result.path}")
     failure = result.failure
     if failure is None:
         return
-    under = f', under "{failure.heading}"' if failure.heading else ""
-    print(f"        cell {failure.cell}{under}: {failure.name}: {failure.message}")
-    if failure.line:
-        print(f"        > {failure.line}")
+    said = f"{failure.where}: {failure.name}: {failure.message}" + (f"\n> {failure.line}" if failure.line else "")
+    _tell(textwrap.indent(said, " " * 8))
+
+
+def _tell(text: str) -> None:
+    """Print now; a terminal that lacks a sign of an error message shows "?", and the series goes on."""
+    encoding = sys.stdout.encoding or "utf-8"
+    print(text.encode(encoding, "replace").decode(encoding), flush=True)

@@ -6,32 +6,30 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from html import unescape
+from html.parser import HTMLParser
 from pathlib import Path
-
-from markupsafe import Markup
 
 from shoptoolkit.report.exporter import TEMPLATES, page_policy, script_of, style_of
 from shoptoolkit.report.files import write_whole
 from shoptoolkit.report.icons import icon
-from shoptoolkit.report.page import seconds_in_words
+from shoptoolkit.report.page import NO_ANSWER, moment_in_words, seconds_in_words
+from shoptoolkit.report.pictures import THUMBNAIL_CHARACTERS
 from shoptoolkit.report.provenance import made_with
 
 __all__ = ["write_index"]
 
 KINDS = {  # status: (class and icon, word of the chip, words of the tally)
-    "pass": ("pass", "Answered", "answered, all checks pass"),
+    "pass": ("pass", "Answered", "answered, no check objects"),
     "warn": ("warn", "With a warning", "answered with a warning"),
     "stop": ("stop", "A check stops", "answered, a check says stop"),
+    NO_ANSWER: ("info", "No answer", "without an answer in one line"),
     "failed": ("stop", "Did not finish", "did not finish"),
 }
 NUMBERS = ("No", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine", "Ten", "Eleven", "Twelve")
-THUMBNAIL_LIMIT = 40_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +82,7 @@ def write_index(
     folder = Path(out)
     if not folder.is_dir():
         raise ValueError(f"out={str(out)!r} is not a folder; run `shoptoolkit report --out {out}` first.")
-    pages = (path for path in sorted(folder.glob("*.html")) if path.name != "index.html")
+    pages = (path for path in sorted(folder.glob("*.html")) if path.name != "index.html" and path.is_file())
     found = (_item(path, is_new=path.name in files) for path in pages)
     items = sorted((item for item in found if item), key=lambda item: item.name)
     path = folder / "index.html"
@@ -99,31 +97,49 @@ def _item(path: Path, *, is_new: bool) -> Item | None:
     number = ", ".join(filter(None, (tags.get("number"), tags.get("interval"))))
     status = tags.get("status", "")
     text = tags.get("error") or tags.get("answer") or number or "This report gives no answer in one line."
-    seconds = float(tags["seconds"]) if tags.get("seconds") else None
     small = tags.get("thumbnail", "")
     return Item(
         file=path.name,
         name=tags["name"],
         title=tags.get("title") or tags["name"],
         text=text,
-        status=status if status in KINDS else "pass",
-        seconds=seconds_in_words(seconds),
+        status=status if status in KINDS else NO_ANSWER,
+        seconds=_time_in_words(tags.get("seconds", "")),
         size=_size_in_words(path.stat().st_size),
-        thumbnail=small if small.startswith("data:image/png;base64,") and len(small) < THUMBNAIL_LIMIT else "",
+        thumbnail=small if small.startswith("data:image/png;base64,") and len(small) < THUMBNAIL_CHARACTERS else "",
         is_new=is_new,
     )
 
 
 def _tags(path: Path) -> dict[str, str]:
-    """The `shoptoolkit-` tags of a page's head, whichever way its attributes are ordered."""
+    """The `shoptoolkit-` tags of a page's head, whichever way its attributes are ordered and quoted."""
     with path.open(encoding="utf-8", errors="replace") as file:
-        head = file.read(200_000).partition("<style>")[0]
-    found = {}
-    for tag in re.findall(r"<meta\s[^>]*>", head):
-        parts = dict(re.findall(r'(name|content)="([^"]*)"', tag))
-        if parts.get("name", "").startswith("shoptoolkit-"):
-            found[parts["name"].removeprefix("shoptoolkit-")] = unescape(parts.get("content", ""))
-    return found
+        head = _Head()
+        head.feed(file.read(200_000).partition("<style>")[0])
+    return head.found
+
+
+class _Head(HTMLParser):
+    """Collects our tags; those that stand in the body are not ours."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: dict[str, str] = {}
+        self.is_over = False
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.is_over |= tag == "body"
+        told = dict(attrs)
+        name = told.get("name") or ""
+        if tag == "meta" and name.startswith("shoptoolkit-") and not self.is_over:
+            self.found.setdefault(name.removeprefix("shoptoolkit-"), told.get("content") or "")
+
+
+def _time_in_words(text: str) -> str:
+    try:
+        return seconds_in_words(float(text)) if text else ""
+    except (ValueError, OverflowError):  # not written by us: "soon", "nan", "inf"
+        return ""
 
 
 def _size_in_words(size: int) -> str:
@@ -145,9 +161,9 @@ def _render(items: Sequence[Item], command: str, started: datetime | None) -> st
         tally=[(KINDS[kind][0], tally[kind], KINDS[kind][2]) for kind in KINDS if tally[kind]],
         facts=_facts(items, started),
         command=command,
-        icon=lambda name: Markup(icon(name)),
-        style=Markup(style_of("series/index.css")),
-        script=Markup(script_of()),
+        icon=icon,
+        style=style_of("series/index.css"),
+        script=script_of(),
         policy=page_policy(),
     )
 
@@ -157,6 +173,6 @@ def _facts(items: Sequence[Item], started: datetime | None) -> list[tuple[str, s
     versions = made["packages"]
     packages = ", ".join(f"{name} {versions[name]}" for name in ("shoptoolkit", "polars") if name in versions)
     new = sum(item.is_new for item in items)
-    facts = [("Started", f"{started:%-d %b %Y %H:%M} UTC")] if started else []
+    facts = [("Started", moment_in_words(started))] if started else []
     facts += [("In this run", f"{new} of {len(items)} reports")] if new else []
     return [*facts, ("Made with", f"{packages}, Python {made['python']}")]

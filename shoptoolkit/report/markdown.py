@@ -126,11 +126,15 @@ def tidy_html(html: str) -> str:
     str
         HTML.
     """
-    soup = fragment(html)
+    return str(_scrolling(fragment(html)))
+
+
+def _scrolling(soup: BeautifulSoup) -> BeautifulSoup:
+    """Tables that overflow scroll on their own."""
     for table in soup.find_all("table"):
         if table.find_parent(class_="scroll") is None:
             table.wrap(soup.new_tag("div", attrs=SCROLL))
-    return str(soup)
+    return soup
 
 
 @dataclass(slots=True, kw_only=True)
@@ -149,9 +153,7 @@ class Outline:
         str
             HTML that closes the section it stands in and leaves the last one open.
         """
-        soup = fragment(html)
-        for table in soup.find_all("table"):
-            table.wrap(soup.new_tag("div", attrs=SCROLL))
+        soup = _scrolling(fragment(html))
         parts = []
         for node in list(soup.children):
             if isinstance(node, Tag) and node.name in ("h1", "h2"):

@@ -24,11 +24,18 @@ INJECTED = "injected-parameters"
 class RunFailure:
     """Where and why a notebook stopped."""
 
-    cell: int  # position in the notebook as written, from 1; 0: before any cell
+    cell: int  # position in the notebook as written, from 1; 0: outside the cells
     heading: str  # the nearest heading above
     name: str  # of the error: "ValueError"
     message: str
     line: str = ""  # the source line that raised
+    outside: str = "before its first cell"  # where it was, if in no cell
+
+    @property
+    def where(self) -> str:
+        """In words: "in cell 4, under “Estimate”"."""
+        under = f", under “{self.heading}”" if self.heading else ""
+        return f"in cell {self.cell}{under}" if self.cell else self.outside
 
 
 def find_failure(nb: Any) -> RunFailure | None:

@@ -8,10 +8,12 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from html import escape
+from textwrap import shorten
 from typing import Any
 
 from shoptoolkit.report.markdown import Outline, fragment, markdown_html
@@ -28,8 +30,9 @@ from shoptoolkit.report.parameters import NOT_PLAIN, read_injected, read_paramet
 from shoptoolkit.report.pieces import ANSWER_MIME
 from shoptoolkit.report.provenance import made_with
 
-__all__ = ["Page", "build_page", "status_of"]
+__all__ = ["NO_ANSWER", "Page", "build_page", "moment_in_words", "seconds_in_words", "status_of"]
 
+NO_ANSWER = "no answer"  # the status of a page that says nothing
 META = "shoptoolkit"  # the runner's facts in the notebook's metadata
 WIDGET = "application/vnd.jupyter.widget-view+json"
 LEFTOVER = re.compile(r"\[?\(?<(matplotlib|Axes|Figure|BarContainer|ErrorbarContainer)|Text\(|\(array\(")
@@ -44,9 +47,10 @@ class Page:
     answer: Mapping[str, Any] = field(default_factory=dict)
     answer_html: str = ""
     failure: RunFailure | None = None
+    not_run: int = 0  # code cells without a result
     banners: list[str] = field(default_factory=list)
     parameters: dict[str, Any] = field(default_factory=dict)
-    injected: dict[str, Any] = field(default_factory=dict)
+    changed: dict[str, Any] = field(default_factory=dict)  # parameters that differ from the notebook's defaults
     started: str = ""  # ISO 8601, UTC
     seconds: float | None = None
     made: Mapping[str, Any] = field(default_factory=dict)
@@ -61,6 +65,12 @@ class Page:
     def title_text(self) -> str:
         """The title without tags."""
         return fragment(self.title).get_text()
+
+    @property
+    def again(self) -> str:
+        """The command that makes this page again, values that are not the defaults included."""
+        values = [f"-p {shlex.quote(f'{name}={value}')}" for name, value in self.changed.items()]
+        return " ".join(["shoptoolkit report", self.name, *values])
 
     @property
     def crumb(self) -> str:
@@ -88,13 +98,18 @@ class Page:
 
     @property
     def status(self) -> str:
-        """pass, warn or stop: the worst check; "failed" when a cell failed or did not run."""
-        return status_of(self.answer, failed=self.failure is not None)
+        """The worst check: pass, warn or stop; "failed" when a cell failed or did not run; else "no answer"."""
+        return status_of(self.answer, failed=self.failure is not None or self.not_run > 0)
+
+    @property
+    def error(self) -> str:
+        """Why the page is incomplete, in one line; "" when it is not."""
+        return shorten(self.banners[0], 400, placeholder=" ...") if self.status == "failed" else ""
 
     @property
     def ran(self) -> str:
         """When and how long, in words."""
-        day = f"{datetime.fromisoformat(self.started):%-d %b %Y %H:%M} UTC" if self.started else ""
+        day = moment_in_words(datetime.fromisoformat(self.started)) if self.started else ""
         return ", ".join(filter(None, (day, seconds_in_words(self.seconds))))
 
     @property
@@ -102,9 +117,8 @@ class Page:
         """The line under the title."""
         found = [(str(k), str(v)) for k, v in self.answer.get("facts", {}).items()]
         found += [("Run", re.sub(r" \d\d:\d\d UTC", "", self.ran))] if self.ran else []
-        said = {name: value for name, value in self.parameters.items() if value is not None}
-        few = dict(list(said.items())[:3])
-        return found + ([("Parameters", _values_in_words(few, more=len(said) > 3))] if few else [])
+        few = dict(list(self.changed.items())[:3])
+        return found + ([("Parameters", _values_in_words(few, more=len(self.changed) > 3))] if few else [])
 
     @property
     def origins(self) -> list[tuple[str, str]]:
@@ -124,9 +138,13 @@ class Page:
 
 
 def status_of(answer: Mapping[str, Any], *, failed: bool) -> str:
-    """The worst status among an answer's checks."""
+    """The worst status among an answer's checks; what is missing or unknown never passes."""
     found = {status for _, status, _ in answer.get("checks", ())}
-    return "failed" if failed else next((s for s in ("stop", "warn") if s in found), "pass")
+    if failed:
+        return "failed"
+    if not answer.get("sentence"):
+        return NO_ANSWER
+    return next((status for status in ("stop", "warn") if status in found), "pass" if found <= {"pass"} else NO_ANSWER)
 
 
 def seconds_in_words(seconds: float | None) -> str:
@@ -137,6 +155,11 @@ def seconds_in_words(seconds: float | None) -> str:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def moment_in_words(at: datetime) -> str:
+    """2024-03-05T12:00+00:00 -> "5 Mar 2024 12:00 UTC"."""
+    return f"{at.day} {at:%b %Y %H:%M} UTC"
 
 
 def _values_in_words(values: Mapping[str, Any], *, more: bool = False) -> str:
@@ -165,9 +188,11 @@ def build_page(nb: Any, *, name: str, folder: str = "", commit: str = "") -> Pag
     ran = nb.metadata.get(META, {})
     defaults = {k: v for k, v in read_parameters(nb).items() if v is not NOT_PLAIN}
     injected = read_injected(nb)
-    page = Page(name=ran.get("name") or name, outline=Outline(), parameters=defaults | injected, injected=injected)
+    changed = {k: v for k, v in injected.items() if k not in defaults or v != defaults[k]}
+    page = Page(name=ran.get("name") or name, outline=Outline(), parameters=defaults | injected, changed=changed)
     page.failure = RunFailure(**ran["failure"]) if ran.get("failure") else find_failure(nb)
-    page.banners = _banners(nb, page.failure)
+    page.not_run = cells_not_run(nb)
+    page.banners = _banners(nb, page.failure, page.not_run)
     page.started, page.seconds = _timing(nb, ran)
     _tidy_cells(nb)
     _lift_answer(nb, page)
@@ -177,12 +202,10 @@ def build_page(nb: Any, *, name: str, folder: str = "", commit: str = "") -> Pag
     return page
 
 
-def _banners(nb: Any, failure: RunFailure | None) -> list[str]:
-    said, missing = [], cells_not_run(nb)
+def _banners(nb: Any, failure: RunFailure | None, missing: int) -> list[str]:
+    said = []
     if failure:
-        where = f"in cell {failure.cell}" if failure.cell else "before its first cell"
-        under = f", under “{failure.heading}”" if failure.heading else ""
-        said.append(f"This run stopped {where}{under}: {failure.name}: {failure.message[:400]}")
+        said.append(f"This run stopped {failure.where}: {failure.name}: {failure.message}")
     if missing:
         said.append(f"{missing} code cell{'s' if missing > 1 else ''} did not run; what stands here may be incomplete.")
     elif is_out_of_order(nb):

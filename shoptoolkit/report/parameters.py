@@ -11,6 +11,7 @@ from __future__ import annotations
 import ast
 import copy
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,6 +23,11 @@ __all__ = ["inject", "read_injected", "read_parameters", "typed"]
 
 TAG = "parameters"
 WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+
+
+CONSTANTS = {"true": True, "false": False, "none": None}
+NUMBER = re.compile(r"[+-]?(0|[1-9]\d*)?(\.\d+)?")
+COMPACT_DATE = re.compile(r"(19|20)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])")
 
 
 class _NotPlain:
@@ -100,7 +106,9 @@ def typed(name: str, value: Any, default: Any) -> Any:
     value
         A text (from the command line), or a value that has the type already.
     default
-        The value in the notebook: int, float, bool, str, None, list or tuple.
+        The value in the notebook: int, float, bool, str, None, list, tuple or dict. For None, a text is read as true,
+        false, none (any case), a plain decimal number, a list `[...]` or a dict `{...}`; else it stays text, as do a
+        date such as 20111209 and a number with leading zeros.
 
     Returns
     -------
@@ -143,12 +151,15 @@ def _from_value(value: Any, default: Any) -> Any:
 
 
 def _guess(text: str) -> Any:
-    """For a default of None: a number, True, False or None if the text is one; else the text itself."""
-    try:
-        value = ast.literal_eval(text.strip())
-    except (ValueError, SyntaxError):
-        return text
-    return value if value is None or isinstance(value, (bool, int, float)) else text
+    """For a default of None: what the text plainly is; else the text itself."""
+    word = text.strip()
+    if word.lower() in CONSTANTS:
+        return CONSTANTS[word.lower()]
+    if (word[:1], word[-1:]) in (("{", "}"), ("[", "]")):
+        return _from_value(ast.literal_eval(word), None)
+    if any(sign.isdigit() for sign in word) and NUMBER.fullmatch(word) and not COMPACT_DATE.fullmatch(word):
+        return float(word) if "." in word else int(word)
+    return text
 
 
 def _refuse() -> Any:
@@ -158,6 +169,8 @@ def _refuse() -> Any:
 def _allowed(default: Any) -> str:
     if isinstance(default, bool):
         return "it must be true or false"
+    if default is None:
+        return "it must be plain data: a text, a number, true, false, none, [1, 2] or {'a': 1}"
     kinds = {int: "a whole number", float: "a finite number", list: "a list such as [1, 2]", tuple: "a tuple: (1, 2)"}
     return f"it must be {kinds.get(type(default), f'of type {type(default).__name__}')}"
 

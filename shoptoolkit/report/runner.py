@@ -1,6 +1,7 @@
 """Run notebooks and write their reports: a plan comes in, HTML files and one result per notebook go out.
 
-- `run_series`: check, run, convert, write, index. A notebook that fails leaves `NAME.FAILED.html` and the rest go on.
+- `run_series`: check, run, convert, write, index. A notebook that cannot be read, run or made into a page leaves
+  `NAME.FAILED.html` with the error, and the rest go on.
 - `run_plan`: the same for a plan that is checked already (the command line's way).
 - `RunResult`, `RunFailure`: what became of a notebook.
 
@@ -18,15 +19,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import nbformat
+from nbformat.v4 import new_notebook
 
 from shoptoolkit.report.files import write_whole
 from shoptoolkit.report.index import write_index
 from shoptoolkit.report.outcome import RunFailure, failure_at, find_failure
-from shoptoolkit.report.page import META
+from shoptoolkit.report.page import META, Page
 from shoptoolkit.report.parameters import inject
 from shoptoolkit.report.provenance import git_commit, made_with
-from shoptoolkit.report.series import Job, Plan, plan_series
+from shoptoolkit.report.series import Job, Plan, plan_series, read_notebook
 
 __all__ = ["RunFailure", "RunResult", "run_plan", "run_series"]
 
@@ -43,7 +44,7 @@ class RunResult:
     path: Path  # of the page
     size: int  # bytes
     title: str
-    answer: str
+    answer: str  # in plain text; "" if there is none
     failure: RunFailure | None = None
 
 
@@ -67,14 +68,16 @@ def run_series(
     parameters
         Values for cells tagged `parameters`: text or typed. Each must be known to at least one of the notebooks.
     jobs
-        Notebooks run at a time; each gets its share of the cores.
+        Notebooks run at a time; each gets its share of the cores, unless the environment says how many threads
+        (POLARS_MAX_THREADS, OMP_NUM_THREADS, NUMBA_NUM_THREADS).
     time_limit
-        Seconds for a whole notebook; None: no limit.
+        Seconds for a whole notebook, its page not counted; None: no limit.
 
     Returns
     -------
     tuple of RunResult
-        In the order of the notebooks; failures are among them, not raised.
+        In the order of the notebooks. Failures are among them, not raised: in a cell, of the kernel, of a file that is
+        no notebook, of a page that could not be made.
 
     Raises
     ------
@@ -128,9 +131,8 @@ def _each(plan: Plan) -> Iterator[RunResult]:
 
 def _run(job: Job, out: Path, threads: int, time_limit: float | None) -> RunResult:
     started, clock = datetime.now(UTC), time.monotonic()
-    nb = inject(nbformat.read(job.path, as_version=4), job.values)
-    _forget(nb)
-    failure = _execute(nb, job.path.parent, threads, time_limit)
+    nb, failure = _prepare(job)
+    failure = failure or _execute(nb, job.path.parent, threads, time_limit)
     seconds = time.monotonic() - clock
     nb.metadata[META] = {
         "name": job.name,
@@ -140,7 +142,21 @@ def _run(job: Job, out: Path, threads: int, time_limit: float | None) -> RunResu
         "made": made_with(),
         "failure": asdict(failure) if failure else None,
     }
-    return _write(nb, job, out, seconds, failure)
+    html, page = _convert(nb, job)
+    return _write(html, page, job, out, seconds)
+
+
+def _prepare(job: Job) -> tuple[Any, RunFailure | None]:
+    try:
+        nb = inject(read_notebook(job.path), job.values)
+    except Exception as error:  # no notebook, or one that lost its cell tagged `parameters` meanwhile
+        return new_notebook(), _outside("while its file was read", error)
+    _forget(nb)
+    return nb, None
+
+
+def _outside(outside: str, error: Exception) -> RunFailure:
+    return RunFailure(cell=0, heading="", name=type(error).__name__, message=str(error), outside=outside)
 
 
 def _forget(nb: Any) -> None:
@@ -161,7 +177,7 @@ def _execute(nb: Any, folder: Path, threads: int, time_limit: float | None) -> R
     at: list[int] = []  # cells begun
     client = _client(nb, folder, deadline, at)
     try:
-        client.execute(cleanup_kc=True, env=os.environ | dict.fromkeys(THREADS, str(threads)))
+        client.execute(cleanup_kc=True, env=dict.fromkeys(THREADS, str(threads)) | os.environ)
     except CellExecutionError as error:
         return find_failure(nb) or _stopped(nb, at, error.ename, error.evalue)
     except CellTimeoutError:
@@ -201,25 +217,35 @@ def _stopped(nb: Any, at: Sequence[int], name: str, message: str) -> RunFailure:
 # ---- pages ----------------------------------------------------------------------------------------------------------
 
 
-def _write(nb: Any, job: Job, out: Path, seconds: float, failure: RunFailure | None) -> RunResult:
-    html, page = _convert(nb, job)
+def _write(html: str, page: Page, job: Job, out: Path, seconds: float) -> RunResult:
     good, bad = out / f"{job.name}.html", out / f"{job.name}.FAILED.html"
-    path, stale = (bad, good) if failure else (good, bad)
+    path, stale = (bad, good) if page.failure else (good, bad)
     write_whole(path, html)
     stale.unlink(missing_ok=True)  # one page per notebook: that of the last run
     return RunResult(
         name=job.name,
-        status="failed" if failure else "ok",
+        status="failed" if page.failure else "ok",
         seconds=seconds,
         path=path,
         size=path.stat().st_size,
         title=page.title_text,
         answer=page.answer.get("sentence", ""),
-        failure=failure,
+        failure=page.failure,
     )
 
 
-def _convert(nb: Any, job: Job) -> tuple[str, Any]:
+def _convert(nb: Any, job: Job) -> tuple[str, Page]:
+    try:
+        return _page_of(nb, job)
+    except Exception as error:  # such as a picture that is not attached; a page without cells tells of it
+        told = asdict(_outside("while its page was made", error))
+        if first := nb.metadata[META]["failure"]:
+            also = f"Its page could not be made: {told['name']}: {told['message']}"
+            told = first | {"message": f"{first['message']}\n{also}"}
+        return _page_of(new_notebook(metadata={META: nb.metadata[META] | {"failure": told}}), job)
+
+
+def _page_of(nb: Any, job: Job) -> tuple[str, Page]:
     from shoptoolkit.report.exporter import ShopReportExporter
 
     where = {"metadata": {"name": job.name, "path": str(job.path.parent.resolve())}}

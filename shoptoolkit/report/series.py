@@ -1,7 +1,8 @@
 """Which notebooks to run, and with which parameters: names come in, a checked plan goes out. Nothing is run here.
 
 - `plan_series`: every mistake a caller can make is found now, before the first kernel starts.
-- `Plan`, `Job`: what the runner carries out.
+- `Plan`, `Job`: what the runner carries out. A file that is no notebook is among them: its job will fail, the rest run.
+- `read_notebook`, `known_notebooks`: what lies in a file, in a folder.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import nbformat
 
 from shoptoolkit.report.parameters import read_parameters, typed
 
-__all__ = ["Job", "Plan", "known_notebooks", "plan_series"]
+__all__ = ["Job", "Plan", "known_notebooks", "plan_series", "read_notebook"]
 
 DEFAULT_SERIES = range(70)  # 00 to 69; the others run by name
 
@@ -76,13 +77,13 @@ def plan_series(
     Raises
     ------
     ValueError
-        Unknown or ambiguous name, unreadable notebook, unknown or ill-typed parameter, option out of range.
+        Unknown or ambiguous name, unknown or ill-typed parameter, option out of range.
     """
     _need_options(jobs, time_limit)
     paths = _paths(names, Path(notebooks))
-    known = {path: read_parameters(_read(path)) for path in paths}
+    known = {path: _parameters_of(path) for path in paths}
     _need_known(parameters or {}, known)
-    work = tuple(Job(path=path, values=_values(parameters or {}, known[path])) for path in paths)
+    work = tuple(Job(path=path, values=_values(parameters or {}, known[path] or {})) for path in paths)
     return Plan(work=work, out=Path(out), jobs=jobs, time_limit=time_limit)
 
 
@@ -149,18 +150,45 @@ def _path(name: str, folder: Path) -> Path:
     raise ValueError(f"names: {name!r} is not a notebook in {folder}/. Known: {', '.join(known)}.")
 
 
-def _read(path: Path) -> Any:
+def read_notebook(path: Path) -> Any:
+    """Read a notebook of any format version.
+
+    Parameters
+    ----------
+    path
+        A file.
+
+    Returns
+    -------
+    NotebookNode
+        In format 4.
+
+    Raises
+    ------
+    ValueError
+        The file is not there, no JSON, or no notebook.
+    """
     try:
         return nbformat.read(path, as_version=4)
     except Exception as error:  # nbformat raises many kinds
         raise ValueError(f"{path} cannot be read as a notebook: {error}") from error
 
 
-def _need_known(parameters: Mapping[str, Any], known: Mapping[Path, Mapping[str, Any]]) -> None:
-    names = sorted({name for found in known.values() for name in found})
+def _parameters_of(path: Path) -> dict[str, Any] | None:
+    """None for a file that cannot be read: the runner will say so on its page."""
+    try:
+        return read_parameters(read_notebook(path))
+    except ValueError:
+        return None
+
+
+def _need_known(parameters: Mapping[str, Any], known: Mapping[Path, Mapping[str, Any] | None]) -> None:
+    names = sorted({name for found in known.values() for name in found or ()})
     unknown = sorted(set(parameters) - set(names))
     if unknown:
-        of = ", ".join(path.stem for path in known)
+        of = ", ".join(
+            path.stem + (" (which cannot be read)" if found is None else "") for path, found in known.items()
+        )
         raise ValueError(f"parameters: {', '.join(unknown)} unknown to {of}. Known: {', '.join(names) or 'none'}.")
 
 

@@ -44,6 +44,9 @@ class Shop:
     truth: pl.DataFrame
     as_of: date
 
+    def __repr__(self) -> str:
+        return f"Shop of {len(self.customers):,} customers, {len(self.events):,} events up to {self.as_of}"
+
 
 def shop(
     *,

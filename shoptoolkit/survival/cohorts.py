@@ -98,7 +98,7 @@ def cohorts(
     table = table.select("customer_id", day=local_day("ordered_at", timezone=timezone)).filter(pl.col("day") < end)
     counts = table if table.is_empty() else _counts(table, end, _STEP[period])
     if counts.is_empty():
-        raise ValueError(f"as_of is {as_of}, and no {period} with orders is over by then.")
+        raise ValueError(f"as_of is {as_of}, and no {period} with orders is over by then; take a shorter period.")
     share = _wilson(counts, NormalDist().inv_cdf(0.5 + level / 2))
     n = int(counts.filter(pl.col("period_number") == 0)["n_customers"].sum())
     return Cohorts(table=share, period=period, cohort=cohort, level=level, n=n)

@@ -43,6 +43,8 @@ class SurvivalCurve:
         Null beyond a group's follow-up: what was not observed is not told. `n_at_risk`: on that day, or on the next one
         on which a spell ended.
         """
+        if isinstance(days, str):
+            raise TypeError(f"days is {days!r}; give a number of days or a list of them.")
         wanted = np.atleast_1d(np.asarray(days, dtype=float))
         if not np.isfinite(wanted).all() or (wanted < 0).any():
             raise ValueError(f"days is {days}; days are >= 0, counted from the order.")
@@ -66,7 +68,7 @@ class SurvivalCurve:
     def _repr_html_(self) -> str:
         end = self.table["duration_days"].to_numpy().max()
         days = [float(day) for day in (7, 30, 60, 90, 180, 365) if day <= end]
-        note = f"share of {self.estimand} not yet back, {self.level:.0%} interval, n = {self.n:,}"
+        note = f"share of {self.estimand} not yet back, {100 * self.level:g} % interval, n = {self.n:,}"
         shown = self.at(days) if days else self.table.tail(20)
         return html_table(shown.drop("standard_error"), title="Survival curve", note=note)
 
@@ -136,8 +138,8 @@ def kaplan_meier(
     -------
     SurvivalCurve
         One row per group and observed duration, from day 0. Before the first repurchase the interval has no width.
-        Where the last customer at risk came back, survival is 0, its error null and the upper bound that of the day
-        before.
+        Where the last customers at risk came back, survival is 0, its error null and the upper bound that of the day
+        before times the exact bound for none of so many.
 
     Raises
     ------
@@ -251,6 +253,8 @@ def _curve(risk: RiskTable, *, z: float, interval: str) -> pl.DataFrame:
     error_log = np.sqrt(_variance_log(risk))  # of log S
     low, high = _interval(survival, error_log, z=z, interval=interval)
     is_over = survival == 0
+    if is_over[-1] and len(high) > 1:
+        high[-1] = high[-2] * _zero_of(risk, z)
     table = pl.DataFrame(
         {
             "duration_days": risk.days,
@@ -260,12 +264,18 @@ def _curve(risk: RiskTable, *, z: float, interval: str) -> pl.DataFrame:
             "survival": survival,
             "standard_error": np.where(is_over, np.nan, survival * error_log),
             "survival_low": np.where(is_over, 0.0, low),
-            "survival_high": np.where(is_over, np.nan, high),
+            "survival_high": high,
         }
     )
-    return table.with_columns(
-        pl.col("standard_error").fill_nan(None), pl.col("survival_high").fill_nan(None).forward_fill()
-    ).select(pl.lit(risk.group).alias("group"), pl.all())
+    table = table.with_columns(pl.col("standard_error").fill_nan(None))
+    return table.select(pl.lit(risk.group).alias("group"), pl.all())
+
+
+def _zero_of(risk: RiskTable, z: float) -> float:
+    """Upper bound of the share left when none of the n at risk is (Clopper and Pearson 1934): Greenwood is mute."""
+    if "cluster" in risk.spells.columns:  # n dependent spells are worth less than n
+        return 1.0
+    return float(1 - (1 - NormalDist().cdf(z)) ** (1 / risk.at_risk[-1]))
 
 
 def _interval(survival: Floats, error_log: Floats, *, z: float, interval: str) -> tuple[Floats, Floats]:

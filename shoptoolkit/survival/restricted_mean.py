@@ -16,6 +16,7 @@ from shoptoolkit.contract.check import check_level
 from shoptoolkit.survival.curves import Floats, RiskTable, risk_tables, spell_names
 from shoptoolkit.survival.spells import at_the_door
 
+_LEAST = 10  # customers of a group, below which no interval is told
 _METRIC = {"metric": "days_to_next_order", "method": "kaplan_meier", "measure": "days"}
 
 
@@ -59,9 +60,9 @@ def restricted_mean(
     Returns
     -------
     EstimateTable
-        One row per group, in days. Refused where the follow-up of a group ends before the horizon, where nobody is
-        watched on its first day (all entries late), and where no error can be told: nobody came back before the
-        horizon, or everybody on one day.
+        One row per group, in days. Refused for fewer than 10 customers, where the follow-up of a group ends before the
+        horizon, where nobody is watched on its first day (all entries late), and where no error can be told: nobody
+        came back before the horizon, or everybody on one day.
 
     References
     ----------
@@ -71,10 +72,10 @@ def restricted_mean(
     Examples
     --------
     >>> import polars as pl
-    >>> spells = pl.DataFrame({"customer_id": [1, 2, 3, 4], "duration_days": [10, 20, 20, 30],
-    ...                        "repurchased": [True, True, False, False]})
+    >>> spells = pl.DataFrame({"customer_id": range(12), "duration_days": [10, 20, 20, 30] * 3,
+    ...                        "repurchased": [True, True, False, False] * 3})
     >>> restricted_mean(spells, horizon_days=30)
-    all: 22.5 (14.4 to 30.6) days, n = 4
+    all: 22.50 (17.81 to 27.19) days, n = 12
     """
     means = _means(
         spells,
@@ -147,7 +148,7 @@ def _means(
     spells: Any, horizon: float, by: str | None, level: float, cluster: str | None, names: dict[str, str]
 ) -> list[_Mean]:
     check_level(level)
-    if not (np.isfinite(horizon) and horizon > 0):
+    if isinstance(horizon, str) or not (np.isfinite(horizon) and horizon > 0):
         raise ValueError(f"horizon_days is {horizon}; it must be a number of days > 0.")
     return [_mean(risk, horizon) for risk in risk_tables(at_the_door(spells, by=by, cluster=cluster, names=names))]
 
@@ -155,6 +156,9 @@ def _means(
 def _mean(risk: RiskTable, horizon: float) -> _Mean:
     survival, days = risk.survival, risk.days
     n = int((risk.observed + risk.censored).sum())
+    if n < _LEAST:
+        reason = f"only {n} customers; an interval by the normal law needs at least {_LEAST}."
+        return _Mean(group=risk.group, n=n, reason=reason)
     if risk.watched_from >= 1:
         wait = f"{risk.watched_from:g}"
         reason = f"nobody is watched before day {wait}, and the days until then would count as certain. "

@@ -154,8 +154,9 @@ def at_the_door(spells: Any, *, by: str | None, cluster: str | None, names: Mapp
         raise ContractError("spells: cluster= and a weight column do not go together; give the rows instead of counts.")
     if not table["repurchased"].any():
         raise ContractError(
-            "spells: none of them ended in a repurchase, so nothing can be estimated. Spells of index='last' are open "
-            "by construction; take index='first' or 'at:' and a day."
+            f"spells: none of {len(table):,} ended in a repurchase, so there is no curve. If nobody came back, a "
+            f"share of at most {min(1.0, 3 / len(table)):.2g} does while watched (rule of three, 95 %); spells of "
+            "index='last' are open by construction."
         )
     return table
 

@@ -76,7 +76,7 @@ def test_a_misspelt_column_is_guessed():
         ({"customer_id": math.inf}, "'customer_id' is Float64"),
         ({"price": "2"}, "'price' is String, must be Float64"),
         ({"quantity": "2"}, "'quantity' is String, must be Int64"),
-        ({"category": 3}, "'category' is Int32, must be String"),
+        ({"category": 3.5}, "'category' is Float64, must be String"),
     ],
 )
 def test_a_column_of_the_wrong_type_is_named(change, told):
@@ -498,3 +498,7 @@ def test_a_bad_row_takes_no_good_rows_event_id():
         "price is below 0",
         "event_id is repeated (the first good row with it is kept)",
     ]
+
+
+def test_numbered_categories_are_names():
+    assert check(log(category=[3, 4]), Events).good["category"].to_list() == ["3", "4"]

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from shoptoolkit.contract import Checked, ContractError, Events, check, read_events
+from shoptoolkit.contract import Checked, ContractError, Events, Spells, check, read_events
 
 LOG = "customer_id,at,event,price\n007,2024-03-01 09:00,view,\n7,2024-03-01 10:30:05,purchase,2.50\n"
 GOOD = pl.DataFrame(
@@ -533,3 +533,25 @@ def test_an_empty_file_among_others_is_told(tmp_path):
     (tmp_path / "b.csv").write_text("customer_id,at,event\n", encoding="utf-8")
     with pytest.raises(ContractError, match=r"b.csv has 0 rows"):
         read_events(tmp_path / "*.csv")
+
+
+@pytest.mark.parametrize(
+    ("prices", "read"),
+    [
+        (["18,81", "7", "1.234,50"], [18.81, 7.0, 1234.5]),
+        (["1,234", "2,345"], [None, None]),  # thousands, or a comma? not guessed
+        (["18.81", "7,5"], [18.81, None]),
+    ],
+)
+def test_a_decimal_comma_is_read_where_it_can_be_nothing_else(tmp_path, prices, read):
+    rows = "\n".join(f"{n};2024-03-01;view;{price}" for n, price in enumerate(prices))
+    (tmp_path / "log.csv").write_text(f"customer_id;at;event;price\n{rows}\n", encoding="utf-8")
+    checked = read_events(tmp_path / "log.csv")
+    assert checked.good["price"].to_list() == [price for price in read if price is not None]
+    assert len(checked.quarantined) == read.count(None)
+
+
+def test_frames_of_another_room_are_told_where_they_come_from():
+    orders = pl.DataFrame({"customer_id": [1], "ordered_at": [datetime(2024, 3, 1)]})
+    with pytest.raises(ContractError, match=r"Spells are made by survival.repurchase_spells\(orders, as_of=...\)"):
+        check(orders, Spells)

@@ -123,3 +123,29 @@ def test_money_can_be_shown_to_the_cent():
     assert ">8\u202f300\u202f065.81<" in html_table(
         pl.DataFrame({"part": ["all"], "amount": [8300065.814]}), decimals={"amount": 2}
     )
+
+
+@pytest.mark.parametrize(
+    ("value", "seen"), [(float("nan"), "not a number"), (float("inf"), "∞"), (float("-inf"), "−∞")]
+)
+@pytest.mark.parametrize("column", ["amount", "p_value"])
+def test_a_number_without_digits_is_shown_under_fixed_decimals_too(column, value, seen):
+    frame = pl.DataFrame({"part": ["a", "b"], column: [value, 1.5]})
+    for decimals in ({column: 2}, None):
+        html = html_table(frame, decimals=decimals)
+        assert seen in html
+        assert ">nan<" not in html
+    assert ">1.50<" in html_table(frame, decimals={column: 2})
+
+
+def test_fixed_decimals_hold_for_an_estimate_and_its_bounds():
+    html = html_table(estimates(), decimals={"estimate": 2})
+    assert '<b>0.52</b> <span class="ci">(0.51 to 0.54)</span>' in html
+
+
+@pytest.mark.parametrize("verdict", ["stop", "refuse", "warn", "pass", "REFUSED", "OK"])
+def test_only_the_verdicts_of_the_contract_have_a_colour(verdict):
+    html = html_table(estimates(verdict=verdict))
+    assert f'<span class="chip ">{verdict}</span>' in html
+    assert "<b>0.5213</b>" in html
+    assert '<span class="chip pass">ok</span>' in html_table(estimates())

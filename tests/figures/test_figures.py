@@ -97,7 +97,7 @@ def test_without_axes_a_figure_opens_new_ones(draw):
         ("cohorts", ["Months since the first order", "who ordered in that month, %", "Jan 2025   n = "]),
         (
             "estimates",
-            ["Days to next order, counting at most 60 days", "95% interval", "GB", "31.42  (29.46 to 33.38)"],
+            ["Days to next order, counting at most 60 days", "95 % interval", "GB", "31.42  (29.46 to 33.38)"],
         ),
         ("orders", ["Order value, GBP (log scale)", "Orders, n = "]),
         ("rfm", ["Recency score (high: ordered lately)", "Orders score (high: ordered often), n = 400 customers"]),

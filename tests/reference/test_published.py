@@ -12,8 +12,8 @@ from shoptoolkit.survival import kaplan_meier, restricted_mean
 
 HERE = Path(__file__).parent
 COLUMNS = {
-    "waltons": {"duration": "T", "event": "E", "by": "group"},
-    "leukemia": {"duration": "t", "event": "status", "by": "Rx"},
+    "waltons": {"duration": "T", "repurchased": "E", "by": "group"},
+    "leukemia": {"duration": "t", "repurchased": "status", "by": "Rx"},
 }
 
 

@@ -5,15 +5,23 @@ import hashlib
 import re
 import subprocess
 import sys
+from datetime import datetime
+from pathlib import Path
 
+import polars as pl
 import pytest
 from bs4 import BeautifulSoup
+from check_reports import network_requests
+from matplotlib.figure import Figure
 from nbformat.v4 import new_output
 from tiny_notebooks import code, notebook, save, shown, text
 
-from shoptoolkit.report import ShopReportExporter, answer, callout
+from shoptoolkit import report
+from shoptoolkit.report import ShopReportExporter, answer, callout, figure, table, write_index
 from shoptoolkit.report.exporter import script_of, style_of
-from shoptoolkit.report.markdown import latex_html
+from shoptoolkit.report.markdown import Outline, latex_html
+from shoptoolkit.report.page import Page, moment_in_words
+from shoptoolkit.report.pieces import ANSWER_MIME
 
 
 def page_of(*cells, name="20_repurchase_retention", metadata=None):
@@ -29,15 +37,6 @@ def soup_of(*cells, **options):
 
 def html_output(html):
     return new_output("display_data", data={"text/html": html, "text/plain": "x"})
-
-
-def need_no_network(html):
-    soup = BeautifulSoup(html, "html.parser")
-    assert not soup.select("link, script[src], iframe, object, embed, base")
-    for tag in soup.find_all(src=True):
-        assert tag["src"].startswith("data:"), tag["src"]
-    assert all(script.get_text(strip=True) for script in soup.find_all("script"))
-    assert "url(" not in "".join(style.get_text() for style in soup.find_all("style"))
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +59,7 @@ def page():
 
 
 def test_the_page_is_one_small_file_that_loads_nothing(page):
-    need_no_network(page)
+    assert network_requests(page) == []
     assert len(page) < 60_000
     assert len(style_of("shopreport/report.css")) + len(script_of()) < 60_000
 
@@ -127,6 +126,52 @@ def test_a_failed_cell_and_cells_not_run_are_announced():
     assert "\x1b" not in str(soup)
 
 
+def status_on(page):
+    return BeautifulSoup(page, "html.parser").find("meta", attrs={"name": "shoptoolkit-status"})["content"]
+
+
+def test_a_page_passes_only_with_an_answer_that_was_run():
+    said = [shown(answer(sentence="Yes."))]
+    assert status_on(page_of(code("x", count=1, outputs=said))) == "pass"
+    assert status_on(page_of(text("# Only words"))) == "no answer"
+    assert status_on(page_of(code("x", count=1))) == "no answer"
+    never = page_of(code("x", outputs=said), code("y"))
+    assert status_on(never) == "failed"
+    error = BeautifulSoup(never, "html.parser").find("meta", attrs={"name": "shoptoolkit-error"})["content"]
+    assert error.startswith("2 code cells did not run")
+
+
+def test_a_check_of_an_unknown_status_does_not_pass():
+    said = shown(answer(sentence="Yes.", checks=[("Placebo", "pass", "gap 0")]))
+    said.data[ANSWER_MIME]["checks"][0][1] = "fine"
+    assert status_on(page_of(code("x", count=1, outputs=[said]))) == "no answer"
+    said.data[ANSWER_MIME]["checks"].append(["Overlap", "stop", "none"])
+    assert status_on(page_of(code("x", count=1, outputs=[said]))) == "stop"
+
+
+def test_a_long_error_of_several_lines_stands_whole_at_the_top():
+    message = (
+        "events: 'at' is missing;\n" + 40 * "its column 'x' is a String; " + "\nIf 'ts' is your 'at', pass columns."
+    )
+    error = new_output("error", ename="ContractError", evalue=message, traceback=[])
+    soup = soup_of(text("# Q"), code("x", count=1, outputs=[error]))
+    assert (
+        soup.select_one(".top > .banner").get_text()
+        == f"This run stopped in cell 2, under “Q”: ContractError: {message}"
+    )
+    assert "\n" not in soup.find("meta", attrs={"name": "shoptoolkit-error"})["content"]
+    assert "white-space:pre-wrap" in re.search(r"\.banner\{[^}]*", str(soup.style))[0]
+
+
+def test_the_head_names_only_the_parameters_that_were_changed():
+    defaults = code("within_days = 90\nas_of = None\nshop = 'mine'", "parameters", count=1)
+    injected = code("within_days = 90\nas_of = '2011-12-09'", "injected-parameters", count=2)
+    assert not soup_of(defaults).select(".meta")
+    page = soup_of(defaults, injected)
+    assert page.select_one(".meta").get_text() == "Parametersas_of 2011-12-09"
+    assert "within_days 90, as_of 2011-12-09, shop mine" in page.select_one(".facts").get_text()
+
+
 def test_cells_out_of_order_are_announced():
     soup = soup_of(code("a", count=2), code("b", count=1))
     assert "out of order" in soup.select_one(".banner").get_text()
@@ -155,7 +200,7 @@ def test_widgets_and_progress_bars_leave_no_rubbish():
 def test_foreign_html_cannot_break_the_page_or_call_out():
     nasty = '</div></section></main><div><b>open<script src="https://x.y/z.js"></script><img src="https://x.y/i.png">'
     page = page_of(text(f"# Q\n## A\n{nasty}\n\n## B"), code("x", count=1, outputs=[html_output(nasty)]))
-    need_no_network(page)
+    assert network_requests(page) == []
     soup = BeautifulSoup(page, "html.parser")
     assert "An interactive part of this output is left out" in page
     assert "Picture not included: https://x.y/i.png" in page
@@ -184,7 +229,7 @@ def test_the_title_is_escaped_and_falls_back_to_the_name():
 def test_a_formula_that_cannot_be_converted_stays_readable(latex):
     html = latex_html(latex)
     assert html.startswith('<code class="tex"')
-    assert latex.replace("\\", "\\") in html
+    assert latex in html
 
 
 @pytest.mark.parametrize(
@@ -217,7 +262,7 @@ def test_nbconvert_finds_the_exporter_and_runs_a_notebook(tmp_path):
     done = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     page = path.with_suffix(".html").read_text(encoding="utf-8")
-    need_no_network(page)
+    assert network_requests(page) == []
     assert "<title>A question? · shoptoolkit" in page
     assert "&lt;gap&gt;" in page
     assert re.search(r'<pre class="plain"[^>]*>42', page)
@@ -228,3 +273,58 @@ def test_nbconvert_finds_the_exporter_and_runs_a_notebook(tmp_path):
 def test_the_callout_keeps_its_look_on_the_page():
     soup = soup_of(code("x", count=1, outputs=[shown(callout("Mind", "it", kind="trap"))]))
     assert soup.select_one(".callout.trap > svg.icon")
+
+
+def drawn():
+    drawing = Figure((2, 1))
+    drawing.add_subplot().plot([1, 2])
+    return drawing
+
+
+def page_with_everything():
+    row = {"source": "Email", "n": 5, "estimate": 0.5, "low": 0.4, "high": 0.6, "verdict": "ok", "reason": None}
+    refused = row | {"estimate": None, "low": None, "high": None, "verdict": "refused", "reason": "too few"}
+    tiles = [("Contract", "pass", "a"), ("Placebo", "warn", "b"), ("Overlap", "stop", "c")]
+    full = {"number": "1 234.567 %", "interval": "a to b", "more": "b", "caption": "c", "caption_note": "d"}
+    box = answer(sentence="Yes.", checks=tiles, figure=drawn(), alt="a", facts={"Data": "A"}, **full)
+    lines = [
+        "import math as m",
+        "class A: pass",
+        "def f(a):",
+        '    """d"""',
+        "    return len(a) is None or 1 + 1.5  # c",
+    ]
+    picture = new_output("display_data", data={"image/png": "aaaa"})
+    outputs = [
+        [shown(box)],
+        [shown(figure(drawn(), title="a", note="b", alt="c"))],
+        [shown(callout("a", "b")), shown(callout("a", "b", kind="trap"))],
+        [shown(table(pl.DataFrame([row, refused] * 2), title="a", max_rows=3)), html_output("<table class=dataframe>")],
+        [picture, new_output("stream", name="stderr", text="a"), new_output("stream", name="stdout", text="a")],
+        [new_output("error", ename="E", evalue="e", traceback=["t"])],
+    ]
+    words = text("# Q\n## In short\n## B\n![x](https://x.y/z.png) $\\frac{$\n\n$$a$$")
+    cells = [code("f(r'a', f'{a}', \"b\")", "hide-input", count=n + 2, outputs=o) for n, o in enumerate(outputs)]
+    return page_of(words, code("\n".join(lines), count=1), *cells)
+
+
+def test_the_style_sheets_style_nothing_that_no_page_shows(tmp_path):
+    short = page_of(code("a", count=1, outputs=[shown(answer(sentence="Yes."))]))
+    (tmp_path / "20_q.html").write_text(page_with_everything(), encoding="utf-8")
+    pages = page_with_everything() + short + write_index(tmp_path).read_text(encoding="utf-8")
+    emitted = {name for tag in BeautifulSoup(pages, "html.parser").find_all(class_=True) for name in tag["class"]}
+    for own in ("shopreport/report.css", "series/index.css"):
+        selectors = re.sub(r"\{[^{}]*\}", "{}", style_of(own))
+        assert set(re.findall(r"\.([a-zA-Z][\w-]*)", selectors)) - emitted == set()
+        assert not re.search(r"aria-sort|caption\{|thead button|cap button", selectors.replace("figcaption", ""))
+
+
+def test_no_time_is_written_in_a_way_that_windows_does_not_know():
+    room = Path(report.__file__).parent
+    assert [path.name for path in room.glob("*.py") if "%-" in path.read_text(encoding="utf-8")] == []
+    assert moment_in_words(datetime(2024, 3, 5, 12, 4)) == "5 Mar 2024 12:04 UTC"
+
+
+def test_the_foot_says_how_to_make_the_page_again_with_its_values():
+    page = Page(name="20_x", outline=Outline(), changed={"dataset": "my log.csv", "horizon_days": 60})
+    assert page.again == "shoptoolkit report 20_x -p 'dataset=my log.csv' -p horizon_days=60"

@@ -1,13 +1,14 @@
 """The series: what runs, what a failure leaves, what the index lists, what the command line says."""
 
+import io
 import os
 import re
 
 import pytest
 from bs4 import BeautifulSoup
-from tiny_notebooks import code, notebook, save, text
+from tiny_notebooks import code, notebook, save, shown, text
 
-from shoptoolkit.report import run_series, write_index
+from shoptoolkit.report import ShopReportExporter, answer, run_series, write_index
 from shoptoolkit.report.cli import main
 from shoptoolkit.report.series import plan_series
 
@@ -39,7 +40,7 @@ def test_a_series_goes_on_after_a_failure_and_leaves_pages_and_an_index(folder, 
     said = capsys.readouterr().out.splitlines()
     assert said[0].startswith("ok      10_good ")
     assert said[1].startswith("failed  20_bad ")
-    assert said[2].strip() == 'cell 4, under "Estimate": ZeroDivisionError: division by zero'
+    assert said[2].strip() == "in cell 4, under “Estimate”: ZeroDivisionError: division by zero"
     assert said[3].strip() == "> 1 / 0"
     pages = sorted(path.name for path in out.iterdir())
     assert pages == ["10_good.html", "20_bad.FAILED.html", "foreign.html", "index.html"]
@@ -98,12 +99,60 @@ def test_mistakes_are_found_before_anything_runs(folder, options, message):
         plan_series(**({"notebooks": folder} | options))
 
 
+@pytest.mark.parametrize("content", ["{", "{}", "[]", "3", "", "\udcff"])
+def test_what_is_no_notebook_is_said_on_its_page(content, tmp_path):
+    (tmp_path / "10_odd.ipynb").write_bytes(content.encode("utf-8", "surrogateescape"))
+    (result,) = run_series(notebooks=tmp_path, out=tmp_path / "out")
+    assert (result.status, result.path.name) == ("failed", "10_odd.FAILED.html")
+    page = BeautifulSoup(result.path.read_text(encoding="utf-8"), "html.parser")
+    said = page.select_one(".banner").get_text()
+    assert said.startswith("This run stopped while its file was read: ValueError: ")
+    assert "10_odd.ipynb cannot be read as a notebook" in said
+
+
+def test_one_bad_notebook_does_not_stop_the_series(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("POLARS_MAX_THREADS", "3")
+    monkeypatch.delenv("NUMBA_NUM_THREADS", raising=False)
+    raised = "raise ContractError(f'events: {as_of!r} is missing;\\nhas: ts ' + 300 * 'é' + '\\n  mend: columns')"
+    contract = code(f"from shoptoolkit.contract import ContractError\n{raised}")
+    env = "import os\n[os.environ[name] for name in ('POLARS_MAX_THREADS', 'NUMBA_NUM_THREADS')]"
+    save(notebook(text("# A\n![x](attachment:gone.png)"), code("1")), tmp_path / "n" / "10_picture.ipynb")
+    (tmp_path / "n" / "20_broken.ipynb").write_text("{")
+    save(notebook(code("as_of = None", "parameters"), contract), tmp_path / "n" / "30_contract.ipynb")
+    save(notebook(text("![x](attachment:gone.png)"), code("1 / 0")), tmp_path / "n" / "40_both.ipynb")
+    save(notebook(text("# Good?"), code(env)), tmp_path / "n" / "50_good.ipynb")
+    out, cores = tmp_path / "out", os.cpu_count()
+    terminal = io.TextIOWrapper(io.BytesIO(), encoding="ascii")  # it knows no é
+    with monkeypatch.context() as patch:
+        patch.setattr("sys.stdout", terminal)
+        assert main(["report", "--notebooks", str(tmp_path / "n"), "--out", str(out), "-p", "as_of=20111209"]) == 1
+    pages = {path.name: BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser") for path in out.iterdir()}
+    bad = [f"{name}.FAILED.html" for name in ("10_picture", "20_broken", "30_contract", "40_both")]
+    assert sorted(pages) == [*bad, "50_good.html", "index.html"]
+    banners = [pages[name].select_one(".banner").get_text() for name in bad]
+    assert banners[0].startswith("This run stopped while its page was made: InvalidNotebook: missing attachment: gone")
+    assert "20_broken.ipynb cannot be read as a notebook" in banners[1]
+    message = f"events: '20111209' is missing;\nhas: ts {300 * 'é'}\n  mend: columns"
+    assert banners[2] == f"This run stopped in cell 2: ContractError: {message}"
+    assert "ZeroDivisionError: division by zero\nIts page could not be made: InvalidNotebook" in banners[3]
+    assert pages["50_good.html"].select_one("pre.plain").get_text() == f"['3', '{cores}']"
+    assert [chip.get_text() for chip in pages["index.html"].select(".item .chip")] == [
+        *["Did not finish"] * 4,
+        "No answer",
+    ]
+    terminal.seek(0)
+    said = terminal.read()
+    for line in ("in cell 2: ContractError: events: '20111209' is missing;", f"has: ts {300 * '?'}", "  mend: columns"):
+        assert f"        {line}\n" in said
+    assert "> raise ContractError" in said
+
+
 def test_ambiguous_empty_and_broken_notebooks_are_named(folder, tmp_path):
     (folder / "10_other.ipynb").write_text("{")
     with pytest.raises(ValueError, match="'10' fits 10_good and 10_other; say which"):
         plan_series(["10"], notebooks=folder)
-    with pytest.raises(ValueError, match=r"10_other.ipynb cannot be read as a notebook"):
-        plan_series(["10_other"], notebooks=folder)
+    with pytest.raises(ValueError, match=r"wihtin unknown to 10_good, 10_other \(which cannot be read\)"):
+        plan_series(["10_good", "10_other"], notebooks=folder, parameters={"wihtin": 3})
     save(notebook(), tmp_path / "b" / "10_good.ipynb")
     with pytest.raises(ValueError, match="10_good stands for two files"):
         plan_series(["10_good", tmp_path / "b" / "10_good.ipynb"], notebooks=folder)
@@ -118,6 +167,58 @@ def test_ambiguous_empty_and_broken_notebooks_are_named(folder, tmp_path):
 def test_the_index_needs_a_folder(tmp_path):
     with pytest.raises(ValueError, match="is not a folder; run `shoptoolkit report --out"):
         write_index(tmp_path / "none")
+
+
+def page_file(path, *cells):
+    nb = notebook(*cells)
+    html, _ = ShopReportExporter().from_notebook_node(nb, resources={"metadata": {"name": path.stem}})
+    path.write_text(html, encoding="utf-8")
+
+
+def test_quotes_in_title_and_answer_come_through_to_the_index(tmp_path):
+    for n, sentence in enumerate(
+        ['Yes, "very" good.', """It's "so" & <so>.""", 'A content="pass" name="shoptoolkit-status"']
+    ):
+        said = shown(answer(sentence=sentence, checks=[("Placebo", "stop", "no")]))
+        page_file(tmp_path / f"{n}0_q.html", text('# Who is "loyal"?'), code("x", count=1, outputs=[said]))
+    index = BeautifulSoup(write_index(tmp_path).read_text(encoding="utf-8"), "html.parser")
+    assert {a.get_text() for a in index.select(".item a")} == {'Who is "loyal"?'}
+    assert [p.get_text() for p in index.select(".item p")] == [
+        'Yes, "very" good.',
+        """It's "so" & <so>.""",
+        'A content="pass" name="shoptoolkit-status"',
+    ]
+    assert {chip.get_text() for chip in index.select(".item .chip")} == {"A check stops"}
+
+
+def test_the_index_calls_nothing_answered_that_is_not(tmp_path):
+    page_file(tmp_path / "10_a.html", code("x", count=1, outputs=[shown(answer(sentence="Yes."))]))
+    page_file(tmp_path / "20_b.html", text("# Words only"))
+    page_file(tmp_path / "30_c.html", code("never"))
+    head = '<meta content="40_d" name="shoptoolkit-name"><meta name=shoptoolkit-status content=splendid>'
+    foot = (
+        '</head><body><meta name="shoptoolkit-status" content="pass"><meta name="shoptoolkit-seconds" content="soon">'
+    )
+    (tmp_path / "40_d.html").write_text(head + foot)
+    (tmp_path / "50_e.html").write_text(head.replace("shoptoolkit-status", "shoptoolkit-seconds") + foot)
+    (tmp_path / "60_f.html").mkdir()
+    index = BeautifulSoup(write_index(tmp_path).read_text(encoding="utf-8"), "html.parser")
+    chips = [chip.get_text() for chip in index.select(".item .chip")]
+    assert chips == ["Answered", "No answer", "Did not finish", "No answer", "No answer"]
+    assert [" ".join(li.get_text().split()) for li in index.select(".tally li")] == [
+        "1 answered, no check objects",
+        "3 without an answer in one line",
+        "1 did not finish",
+    ]
+    assert index.select(".item .chip")[1]["class"] == ["chip", "info"]
+    assert index.select(".item p")[2].get_text().startswith("1 code cell did not run")
+
+
+def test_help_tells_how_a_parameter_without_a_type_is_read(capsys):
+    assert main(["report", "--help"]) == 0
+    said = capsys.readouterr().out
+    assert "-p history_known=true" in said
+    assert "20111209" in said
 
 
 @pytest.mark.parametrize(

@@ -148,10 +148,11 @@ def test_order_names_and_units_do_not_matter():
 
 
 def test_after_everybody_came_back_a_longer_horizon_adds_nothing():
-    spells = pl.DataFrame({"customer_id": range(4), "duration_days": [5, 10, 10, 20], "repurchased": [True] * 4})
+    days = [5, 10, 10, 20] * 3
+    spells = pl.DataFrame({"customer_id": range(12), "duration_days": days, "repurchased": True})
     at_end, later = (one(restricted_mean(spells, horizon_days=days)) for days in (20, 300))
     assert at_end["estimate"] == later["estimate"] == np.mean([5, 10, 10, 20])
-    assert at_end["standard_error"] == later["standard_error"] == pytest.approx(np.std([5, 10, 10, 20]) / 2)
+    assert at_end["standard_error"] == later["standard_error"] == pytest.approx(np.std(days) / np.sqrt(12))
 
 
 def test_a_group_is_not_read_beyond_its_follow_up():
@@ -174,7 +175,9 @@ def test_without_an_error_there_is_no_estimate():
     assert gb["verdict"] == "ok"
     assert (jp["verdict"], jp["estimate"]) == ("refused", None)
     assert jp["reason"].startswith("nobody came back before day 40; no error can be told")
-    same_day = pl.DataFrame({"customer_id": [1, 2], "duration_days": [5, 5], "repurchased": [True, True]})
+    same_day = pl.DataFrame({"customer_id": range(20), "duration_days": 5, "repurchased": True})
+    few = one(restricted_mean(same_day.head(9), horizon_days=40))
+    assert few["reason"] == "only 9 customers; an interval by the normal law needs at least 10."
     assert "everybody came back on day 5" in one(restricted_mean(same_day, horizon_days=40))["reason"]
 
 
@@ -226,7 +229,7 @@ def test_the_interval_covers_the_truth_about_as_often_as_it_says():
 
 def test_a_mean_over_days_on_which_nobody_was_watched_is_refused():
     late = pl.DataFrame(
-        {"customer_id": [1, 2, 3], "duration_days": [40.0, 50.0, 70.0], "repurchased": [True, True, False]}
+        {"customer_id": range(12), "duration_days": [40.0, 50.0, 70.0] * 4, "repurchased": [True, True, False] * 4}
     ).with_columns(entry_days=29.0)
     row = restricted_mean(late, horizon_days=60).table.row(0, named=True)
     assert row["verdict"] == "refused"

@@ -126,7 +126,7 @@ def test_last_orders_are_open_spells_and_no_curve_is_drawn_from_them():
     rows = [(1, datetime(2025, 6, 1)), (1, datetime(2025, 6, 3)), (2, datetime(2025, 6, 2))]
     spells = repurchase_spells(orders_of(rows), as_of="2025-07-01", index="last")
     assert spells.select("customer_id", "duration_days", "repurchased").rows() == [(1, 27.0, False), (2, 28.0, False)]
-    with pytest.raises(ContractError, match="none of them ended in a repurchase"):
+    with pytest.raises(ContractError, match=r"none of \d+ ended in a repurchase"):
         kaplan_meier(spells)
 
 
