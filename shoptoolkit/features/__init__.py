@@ -1,5 +1,6 @@
-"""Events -> orders and what they say of a customer."""
+"""Events -> orders, what they say of a customer, and what was known of a customer at a moment."""
 
+from shoptoolkit.features.as_of import FeatureSpec, as_of_features
 from shoptoolkit.features.orders import orders, rfm
 
-__all__ = ["orders", "rfm"]
+__all__ = ["orders", "rfm", "as_of_features", "FeatureSpec"]

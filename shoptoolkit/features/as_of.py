@@ -1,0 +1,287 @@
+"""What was known of a customer at a moment: counts, sums, active days and recency, without a look ahead.
+
+In: Events and Requests (a customer and an `as_of`). Out: `as_of_features`, one row per request; `FeatureSpec` says
+which features, and its `.columns` their names. A row of the log counts if it was *known* before the request
+(known_at < as_of, rule R4) and *happened* within the window (as_of - window <= at).
+
+Log and requests are brought into one timeline, sorted by customer and moment; each family of features is one walk
+along it (kernels.py). Money is summed in whole cents and watching in microseconds, so no sum depends on the order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from shoptoolkit.contract import ContractError, Events, Requests, require
+from shoptoolkit.contract.clock import local_day, zone
+from shoptoolkit.contract.schemas import EVENT_KINDS
+
+if TYPE_CHECKING:
+    from shoptoolkit.features.kernels import Ints, Timeline
+
+_SUMS = ("spend", "refunded", "watch_seconds")
+_PLURALS = {"watch": "watches", "search": "searches"}
+_MONEY = {"spend": "purchase", "refunded": "refund"}  # the kind of event whose money it is
+_DAY = 86_400_000_000  # microseconds
+_CENTS, _MICROSECONDS = 100, 1_000_000
+_LONGEST = 36_525  # days: a century
+_LARGEST = 2**53  # units: above it floating point has no whole numbers
+_USED = ("at", "known_at", "event", "price", "quantity", "watch_seconds")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeatureSpec:
+    """Which features to build; the columns depend on this alone, never on what happens to be in a log.
+
+    Parameters
+    ----------
+    windows_days
+        Lengths of the windows that end at the request, in days of 24 hours; whole, increasing.
+    kinds
+        The kinds of events to count. None: all nine of the contract, whether or not a log has them: impression, click,
+        view, watch, search, cart, checkout, purchase, refund.
+    sums
+        Of "spend" (price x quantity of purchases), "refunded" (of refunds) and "watch_seconds".
+    timezone
+        Active days are calendar days of this zone.
+
+    Raises
+    ------
+    ValueError
+        `windows_days` is empty, not positive, above a century, not increasing or repeated; `kinds` or `sums` names one
+        that is unknown, or one twice; `timezone` is no IANA name.
+    TypeError
+        A window is not a whole number; a single number or text stands where several are meant.
+
+    Examples
+    --------
+    >>> FeatureSpec(windows_days=(7, 28), kinds=("purchase",), sums=("spend",)).columns[:4]
+    ['purchases_7d', 'purchases_28d', 'spend_7d', 'spend_28d']
+    """
+
+    windows_days: tuple[int, ...] = (7, 28, 91)
+    kinds: tuple[str, ...] | None = None
+    sums: tuple[str, ...] = _SUMS
+    timezone: str = "UTC"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "windows_days", _windows(self.windows_days))
+        object.__setattr__(self, "sums", _named("sums", self.sums, _SUMS))
+        if self.kinds is not None:
+            object.__setattr__(self, "kinds", _named("kinds", self.kinds, EVENT_KINDS))
+        zone(self.timezone)
+
+    @property
+    def counted(self) -> tuple[str, ...]:
+        """The kinds of events that are counted."""
+        return EVENT_KINDS if self.kinds is None else self.kinds
+
+    @property
+    def columns(self) -> list[str]:
+        """Names of the features, in the order of the result."""
+        counts = [_PLURALS.get(kind, f"{kind}s") for kind in self.counted]
+        windowed = [f"{what}_{days}d" for what in (*counts, *self.sums, "active_days") for days in self.windows_days]
+        return windowed + [f"days_since_{kind}" for kind in self.counted]
+
+
+def as_of_features(events: Any, requests: Any, *, spec: FeatureSpec | None = None) -> pl.DataFrame:
+    """What did the shop know of a customer at a moment: how much of what, how lately?
+
+    Parameters
+    ----------
+    events
+        Events. A row becomes known at `known_at`; without that column, or where it is null, at `at`.
+    requests
+        Requests: customer_id, as_of (UTC; a date is its midnight) and any other columns.
+    spec
+        Which features; None: `FeatureSpec()`.
+
+    Returns
+    -------
+    pl.DataFrame
+        One row per request, in the requests' order, duplicates kept: the columns of the requests, then those of
+        `spec.columns`. For each window of w days:
+
+        - `purchases_{w}d` ... (whole): rows of that kind, not orders;
+        - `spend_{w}d`, `refunded_{w}d` (currency of `price`, line totals rounded to cents; a line without a quantity is
+          one piece), `watch_seconds_{w}d` (of rows of any kind, to the microsecond; null throughout if the events have
+          no such column: not measured is not zero);
+        - `active_days_{w}d` (whole): calendar days with a row of one of the counted kinds.
+
+        And `days_since_purchase` ... (days, with fractions, > 0): since the last row of that kind in the whole log,
+        null if there was none. A customer of whom nothing was known has counts and sums of 0.
+
+    Notes
+    -----
+    A row counts where known_at < as_of and, for a window of w days, as_of - w days <= at. The log is sorted once and
+    each family of features is one walk along it: the cost grows with rows plus requests, not with their product, so a
+    customer with a million rows does no harm.
+
+    Raises
+    ------
+    ContractError
+        Events or requests break their contract; their customers are of different types; a request column has the name
+        of a feature; a line's amount is too large to be counted in cents.
+    TypeError
+        `spec` is no FeatureSpec.
+
+    Examples
+    --------
+    >>> from datetime import datetime
+    >>> import polars as pl
+    >>> events = pl.DataFrame({"customer_id": ["a", "a"], "at": [datetime(2025, 1, 1), datetime(2025, 3, 1)],
+    ...                        "event": "purchase", "price": [20.0, 5.0]})
+    >>> requests = pl.DataFrame({"customer_id": ["b", "a"], "as_of": datetime(2025, 3, 1)})
+    >>> spec = FeatureSpec(windows_days=(28, 91), kinds=("purchase",), sums=("spend",))
+    >>> as_of_features(events, requests, spec=spec).select("customer_id", "spend_91d", "days_since_purchase").rows()
+    [('b', 0.0, None), ('a', 20.0, 59.0)]
+    """
+    spec = FeatureSpec() if spec is None else spec
+    if not isinstance(spec, FeatureSpec):
+        raise TypeError(f"spec is {spec!r}; it must be a FeatureSpec, e.g. FeatureSpec(windows_days=(7, 28)).")
+    asked, log = require(requests, Requests), require(events, Events)
+    _check_pair(asked, log, spec)
+    line, rows = _timeline(asked, log)
+    kind = _kinds(rows, spec)
+    features = [
+        *_counts(line, kind, spec),
+        *(column for name in spec.sums for column in _sum(name, line, rows, spec)),
+        *_active_days(line, kind, rows, spec),
+        *_recency(line, kind, asked, spec),
+    ]
+    return asked.with_columns(column.alias(name) for name, column in zip(spec.columns, features, strict=True))
+
+
+def _windows(given: Any) -> tuple[int, ...]:
+    told = f"windows_days is {given!r}; "
+    windows = tuple(given) if np.iterable(given) else ()
+    if not windows:
+        raise (ValueError if np.iterable(given) else TypeError)(f"{told}name at least one window, e.g. (7, 28, 91).")
+    if any(isinstance(days, bool) or not isinstance(days, int | np.integer) for days in windows):
+        raise TypeError(f"{told}a window is a whole number of days, e.g. (7, 28, 91).")
+    if min(windows) < 1 or max(windows) > _LONGEST:
+        raise ValueError(f"{told}a window lasts from 1 to {_LONGEST} days.")
+    if list(windows) != sorted(set(windows)):
+        raise ValueError(f"{told}windows must increase, each named once, e.g. {tuple(map(int, sorted(set(windows))))}.")
+    return tuple(map(int, windows))
+
+
+def _named(name: str, given: Any, allowed: tuple[str, ...]) -> tuple[str, ...]:
+    if isinstance(given, str) or not np.iterable(given):
+        raise TypeError(f"{name} is {given!r}; it must name several, e.g. ({allowed[0]!r},).")
+    names = tuple(given)
+    if unknown := [one for one in names if one not in allowed]:
+        raise ValueError(f"{name} has {', '.join(map(repr, unknown))}; it may have {', '.join(map(repr, allowed))}.")
+    if len(set(names)) < len(names):
+        raise ValueError(f"{name} is {names!r}; name each once.")
+    if name == "kinds" and not names:
+        raise ValueError("kinds is (); name at least one kind of event, or None for all.")
+    return names
+
+
+def _check_pair(asked: pl.DataFrame, log: pl.DataFrame, spec: FeatureSpec) -> None:
+    ours, theirs = asked.schema["customer_id"], log.schema["customer_id"]
+    if ours != theirs:
+        raise ContractError(
+            f"requests: 'customer_id' is {ours}, and {theirs} in the events, so no customer is in both; cast one."
+        )
+    if taken := [name for name in asked.columns if name in set(spec.columns)]:
+        raise ContractError(
+            f"requests: {', '.join(map(repr, taken))} would be overwritten by features of that name; rename or drop."
+        )
+
+
+def _timeline(asked: pl.DataFrame, log: pl.DataFrame) -> tuple[Timeline, pl.DataFrame]:
+    """Requests and log on one line, and the log's rows in its order; customers that nobody asks about are left out."""
+    from shoptoolkit.features.kernels import Timeline, by_customer, sort_within
+
+    customers = asked.select(pl.col("customer_id").unique()).with_row_index("number")
+    first_request, row = by_customer(_numbers(asked, customers), len(customers))
+    sort_within(first_request, row, as_of := _moments(asked["as_of"]))
+    first_event, order = by_customer(_numbers(log, customers), len(customers))
+    sort_within(first_event, order, _moments(log["at"]))
+    rows = log.select(name for name in _USED if name in log.columns)[order]
+    at, arrival = _moments(rows["at"]), np.arange(len(order))
+    known_at = _moments(rows["known_at"].fill_null(rows["at"])) if "known_at" in rows.columns else at
+    sort_within(first_event, arrival, known_at)
+    return Timeline(first_event, at, known_at, arrival, first_request, as_of[row], row), rows
+
+
+def _numbers(frame: pl.DataFrame, customers: pl.DataFrame) -> Ints:
+    """Each row's customer as a number from 0; -1 for customers that nobody asks about."""
+    found = frame.select("customer_id").join(customers, on="customer_id", how="left", maintain_order="left")
+    return found["number"].cast(pl.Int64).fill_null(-1).to_numpy()
+
+
+def _moments(column: pl.Series) -> Ints:
+    return column.to_physical().to_numpy()
+
+
+def _kinds(rows: pl.DataFrame, spec: FeatureSpec) -> Ints:
+    """Each row's kind as its number in `spec.counted`; -1 for kinds that are not counted."""
+    number = [spec.counted.index(kind) if kind in spec.counted else -1 for kind in EVENT_KINDS]
+    return np.array(number)[rows["event"].to_physical().to_numpy()]
+
+
+def _counts(line: Timeline, kind: Ints, spec: FeatureSpec) -> Iterator[pl.Series]:
+    from shoptoolkit.features.kernels import windowed_sums
+
+    return _columns(windowed_sums(line, _spans(spec), kind, np.ones_like(kind), len(spec.counted)))
+
+
+def _sum(name: str, line: Timeline, rows: pl.DataFrame, spec: FeatureSpec) -> Iterator[pl.Series]:
+    """Whole units of an amount, summed and turned back (by numpy: polars divides by multiplying with .01)."""
+    from shoptoolkit.features.kernels import windowed_sums
+
+    if name == "watch_seconds" and name not in rows.columns:
+        return iter([pl.repeat(None, len(line.row), dtype=pl.Float64, eager=True)] * len(spec.windows_days))
+    units = _CENTS if name in _MONEY else _MICROSECONDS
+    amount = _amount(name, rows, units)
+    return _columns(windowed_sums(line, _spans(spec), np.where(amount == 0, -1, 0), amount, 1) / units)
+
+
+def _amount(name: str, rows: pl.DataFrame, units: int) -> Ints:
+    """Each row's part in a sum, in whole units; 0 where it has none."""
+    part = pl.col("watch_seconds")
+    if name in _MONEY:
+        pieces = pl.col("quantity").fill_null(1) if "quantity" in rows.columns else 1
+        money = pl.col("price") * pieces if "price" in rows.columns else pl.lit(None, pl.Float64)
+        part = pl.when(pl.col("event") == _MONEY[name]).then(money)
+    amount = rows.select((part * units).round().fill_null(0)).to_series().to_numpy()
+    if (largest := amount.max(initial=0)) > _LARGEST:
+        raise ContractError(
+            f"events: {name} of one row is {largest / units:.3g}; beyond {_LARGEST / units:.3g} sums are not exact."
+        )
+    return amount.astype(np.int64)
+
+
+def _active_days(line: Timeline, kind: Ints, rows: pl.DataFrame, spec: FeatureSpec) -> Iterator[pl.Series]:
+    from shoptoolkit.features.kernels import windowed_distinct
+
+    days = rows.select(local_day("at", timezone=spec.timezone).to_physical()).to_series()
+    code = np.where(kind < 0, -1, (days - (days.min() or 0)).cast(pl.Int64).to_numpy())
+    return _columns(windowed_distinct(line, _spans(spec), code, int(code.max(initial=0)) + 1))
+
+
+def _recency(line: Timeline, kind: Ints, asked: pl.DataFrame, spec: FeatureSpec) -> Iterator[pl.Series]:
+    from shoptoolkit.features.kernels import NEVER, latest
+
+    last = latest(line, kind, len(spec.counted))
+    since = (_moments(asked["as_of"])[:, None] - last) / _DAY
+    return (column.fill_nan(None) for column in _columns(np.where(last == NEVER, np.nan, since)))
+
+
+def _spans(spec: FeatureSpec) -> Ints:
+    return np.array(spec.windows_days, np.int64) * _DAY
+
+
+def _columns(answers: npt.NDArray[Any]) -> Iterator[pl.Series]:
+    """The columns of an array of requests x features (x windows), the last index fastest."""
+    flat = answers.reshape(len(answers), -1)
+    return (pl.Series(np.ascontiguousarray(column)) for column in flat.T)

@@ -1,0 +1,146 @@
+"""Speed of features at a moment, beside DuckDB in one run with equal results: pytest -s tests/benchmarks/bench_as_of.py
+
+SMOKE=1 takes a small size (does it run at all?). Nothing is asserted about time; the ratios are printed. DuckDB gets
+the log as its own table, loaded before the clock starts; both end in a polars frame with all columns of the default
+spec. The log with a bot in it is for us alone: a join takes events times requests of one customer.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from statistics import median
+
+import duckdb
+import numpy as np
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from shoptoolkit.contract.schemas import EVENT_KINDS
+from shoptoolkit.features import FeatureSpec, as_of_features
+
+SMOKE = os.environ.get("SMOKE") == "1"
+SIZES = [(2_000, 40_000)] if SMOKE else [(200_000, 4_000_000), (1_000_000, 20_000_000)]
+SHARES = [0.30, 0.10, 0.30, 0.10, 0.05, 0.06, 0.03, 0.05, 0.01]  # of the kinds of events, in the contract's order
+SPEC = FeatureSpec()
+DAY = 86_400_000_000
+
+
+def log(*, rows: int, customers: int, rng: int = 1, ids: str = "int") -> pl.DataFrame:
+    """A shop's year in order of time; known within two seconds, but one row in fifty up to ten days late."""
+    random = np.random.default_rng(rng)
+    at = np.datetime64("2024-01-01", "us") + np.sort(random.integers(0, 366 * DAY, rows)).astype("timedelta64[us]")
+    code = random.choice(len(EVENT_KINDS), rows, p=SHARES)
+    delay = np.where(
+        random.random(rows) < 0.02, random.integers(0, 10 * DAY, rows), random.integers(0, 2_000_000, rows)
+    )
+    return pl.DataFrame(
+        {
+            "customer_id": customers_of(random.integers(0, customers, rows), ids),
+            "at": at,
+            "known_at": at + delay.astype("timedelta64[us]"),
+            "event": pl.Series(np.array(EVENT_KINDS, dtype=object)[code], dtype=pl.Enum(EVENT_KINDS)),
+            "price": np.round(random.gamma(2.0, 10.0, rows), 2),
+            "quantity": random.integers(1, 4, rows),
+            "watch_seconds": np.where(code == EVENT_KINDS.index("watch"), np.round(random.exponential(60, rows), 3), 0),
+        }
+    )
+
+
+def moments(*, rows: int, customers: int, rng: int = 2, ids: str = "int") -> pl.DataFrame:
+    random = np.random.default_rng(rng)
+    as_of = np.datetime64("2024-03-01", "us") + random.integers(0, 305 * DAY, rows).astype("timedelta64[us]")
+    return pl.DataFrame({"customer_id": customers_of(random.integers(0, customers, rows), ids), "as_of": as_of})
+
+
+def customers_of(numbers: np.ndarray, ids: str) -> pl.Series:
+    column = pl.Series(numbers)
+    return column if ids == "int" else pl.select(pl.format("customer-{}", column)).to_series()
+
+
+def sql() -> str:
+    """The same features by a join and conditional sums; days are grouped first, as count(distinct ...) is slower."""
+    within = {days: f"moment >= as_of - INTERVAL {days} DAY" for days in SPEC.windows_days}
+    sums = {
+        "spend": "sum(cents) FILTER (event = 'purchase' AND {}) / 100",
+        "refunded": "sum(cents) FILTER (event = 'refund' AND {}) / 100",
+        "watch_seconds": "sum(micros) FILTER ({}) / 1000000",
+    }
+    count, plural = "count(*) FILTER (event = '{}' AND {})", {"watch": "watches", "search": "searches"}
+    parts = []
+    for days, inside in within.items():
+        parts += [f"{count.format(kind, inside)} AS {plural.get(kind, kind + 's')}_{days}d" for kind in EVENT_KINDS]
+        parts += [f"coalesce({text.format(inside)}, 0) AS {name}_{days}d" for name, text in sums.items()]
+    since = "(epoch_us(any_value(as_of)) - epoch_us(max(moment) FILTER (event = '{}')))"
+    parts += [f"{since.format(kind)} / {DAY} AS days_since_{kind}" for kind in EVENT_KINDS]
+    active = ", ".join(f"count(*) FILTER ({inside}) AS active_days_{days}d" for days, inside in within.items())
+    return f"""
+        WITH known AS (
+            SELECT request, as_of, "at" AS moment, event,
+                CAST(round(price * quantity * 100) AS BIGINT) AS cents,
+                CAST(round(watch_seconds * 1000000) AS BIGINT) AS micros
+            FROM requests LEFT JOIN events
+            ON events.customer_id = requests.customer_id AND coalesce(known_at, "at") < as_of
+        ),
+        daily AS (
+            SELECT request, any_value(as_of) AS as_of, max(moment) AS moment FROM known GROUP BY request, moment::DATE
+        ),
+        active AS (SELECT request, {active} FROM daily GROUP BY request),
+        main AS (SELECT request, {", ".join(parts)} FROM known GROUP BY request)
+        SELECT * FROM main JOIN active USING (request) ORDER BY request
+    """
+
+
+def loaded(events: pl.DataFrame, requests: pl.DataFrame) -> duckdb.DuckDBPyConnection:
+    """Both frames as tables of DuckDB, kinds of events as its own ENUM."""
+    base = duckdb.connect()
+    base.register("log", events)
+    base.register("numbered", requests.with_row_index("request"))
+    base.execute(f"CREATE TYPE kind AS ENUM {EVENT_KINDS}")
+    base.execute("CREATE TABLE events AS SELECT * REPLACE (CAST(event AS kind) AS event) FROM log")
+    base.execute("CREATE TABLE requests AS SELECT * FROM numbered")
+    return base
+
+
+def timed(function, *, times: int):
+    """Median wall and CPU seconds, and the last answer."""
+    walls, cpus, answer = [], [], None
+    for _ in range(times):
+        wall, cpu = time.perf_counter(), time.process_time()
+        answer = function()
+        walls.append(time.perf_counter() - wall)
+        cpus.append(time.process_time() - cpu)
+    return median(walls), median(cpus), answer
+
+
+@pytest.mark.parametrize("ids", ["int", "str"])
+@pytest.mark.parametrize(("customers", "rows"), SIZES)
+def test_features_at_a_moment(customers, rows, ids):
+    events = log(rows=rows, customers=customers, ids=ids)
+    requests = moments(rows=customers, customers=customers, ids=ids)
+    as_of_features(events.head(100), requests.head(10))  # compiles
+    ours = timed(lambda: as_of_features(events, requests), times=3)
+    base = loaded(events, requests)
+    theirs = timed(lambda: pl.DataFrame(base.sql(sql())), times=1 if rows > 5_000_000 else 3)
+    names = SPEC.columns
+    expected = theirs[2].select(names).cast(ours[2].select(names).schema)
+    assert_frame_equal(ours[2].select(names), expected, rel_tol=1e-12)
+    print(
+        f"\n{customers:,} requests on {rows:,} events, {ids} ids: {ours[0]:.2f} s wall, {ours[1]:.2f} s CPU; ", end=""
+    )
+    print(f"duckdb {theirs[0]:.2f} s, {theirs[1]:.2f} s; ", end="")
+    print(f"ratio {theirs[0] / ours[0]:.1f} wall, {theirs[1] / ours[1]:.1f} CPU")
+
+
+def test_a_bot_with_a_tenth_of_the_log():
+    customers, rows = SIZES[0]
+    events = log(rows=rows, customers=customers).with_columns(
+        customer_id=pl.when(pl.int_range(pl.len()) % 10 == 0).then(-1).otherwise("customer_id")
+    )
+    requests = moments(rows=customers, customers=customers).with_columns(
+        customer_id=pl.when(pl.int_range(pl.len()) % 10 == 0).then(-1).otherwise("customer_id")
+    )
+    wall, _, table = timed(lambda: as_of_features(events, requests), times=1)
+    print(f"\none customer with {rows // 10:,} events and {customers // 10:,} requests among others: {wall:.2f} s")
+    assert len(table) == customers
