@@ -218,7 +218,7 @@ def _row(
     per = "customer" if cluster is None else "spell"
     common: dict[str, Any] = {
         "question": "How many days until the next order?",
-        "estimand": f"restricted mean of days to the next order per {per}, counting at most {horizon:g} days",
+        "estimand": f"{'' if reference is None else 'difference in the '}restricted mean of days to the next order per {per}, counting at most {horizon:g} days",
         "contrast": None if reference is None else f"{mean.group} - {reference}",
         "group": mean.group,
         "horizon_days": horizon,
