@@ -8,6 +8,7 @@ Exit status: 0 all is well, 1 a notebook failed, 2 the command was wrong (nothin
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 import sys
 import textwrap
@@ -43,6 +44,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _report(told, words)
     except SystemExit as stop:  # argparse has printed its message
         return stop.code if isinstance(stop.code, int) else 2
+    except BrokenPipeError:  # the reader of our lines, `head` say, has gone; the reports are written
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except KeyboardInterrupt:
         print("shoptoolkit: interrupted; reports already written are whole.", file=sys.stderr)
         return 130

@@ -216,9 +216,10 @@ def _row(
     mean: _Mean, horizon: float, level: float, cluster: str | None, reference: str | None = None
 ) -> dict[str, Any]:
     per = "customer" if cluster is None else "spell"
+    what = "restricted mean" if reference is None else "difference in the restricted mean"
     common: dict[str, Any] = {
         "question": "How many days until the next order?",
-        "estimand": f"{'' if reference is None else 'difference in the '}restricted mean of days to the next order per {per}, counting at most {horizon:g} days",
+        "estimand": f"{what} of days to the next order per {per}, counting at most {horizon:g} days",
         "contrast": None if reference is None else f"{mean.group} - {reference}",
         "group": mean.group,
         "horizon_days": horizon,

@@ -3,6 +3,8 @@
 import io
 import os
 import re
+import subprocess
+import sys
 
 import pytest
 from bs4 import BeautifulSoup
@@ -244,3 +246,12 @@ def test_a_wrong_command_exits_with_2_and_says_why(words, message, capsys, tmp_p
 def test_the_version_is_told(capsys):
     assert main(["--version"]) == 0
     assert capsys.readouterr().out.startswith("shoptoolkit ")
+
+
+def test_a_reader_who_leaves_early_gets_no_traceback(tmp_path):
+    save(notebook(text("# Q"), code("1 + 1")), tmp_path / "notebooks" / "00_a.ipynb")
+    ours = "import sys; from shoptoolkit.report.cli import main; sys.exit(main(['report']))"
+    words = ["bash", "-c", f'{sys.executable} -c "{ours}" | true']
+    told = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)
+    assert (tmp_path / "reports" / "index.html").exists()
+    assert "Traceback" not in told.stderr
