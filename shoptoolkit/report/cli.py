@@ -44,9 +44,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _report(told, words)
     except SystemExit as stop:  # argparse has printed its message
         return stop.code if isinstance(stop.code, int) else 2
-    except BrokenPipeError:  # the reader of our lines, `head` say, has gone; the reports are written
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except KeyboardInterrupt:
         print("shoptoolkit: interrupted; reports already written are whole.", file=sys.stderr)
         return 130
@@ -83,7 +80,7 @@ def _report(told: argparse.Namespace, words: Sequence[str]) -> int:
         print(f"shoptoolkit report: {error}", file=sys.stderr)
         return 2
     results = run_plan(plan, command=shlex.join(["shoptoolkit", *words]), on_result=_say)
-    print(f"Index: {plan.out / 'index.html'}")
+    _tell(f"Index: {plan.out / 'index.html'}")
     return 1 if any(result.status == "failed" for result in results) else 0
 
 
@@ -112,4 +109,7 @@ def _say(result: RunResult) -> None:
 def _tell(text: str) -> None:
     """Print now; a terminal that lacks a sign of an error message shows "?", and the series goes on."""
     encoding = sys.stdout.encoding or "utf-8"
-    print(text.encode(encoding, "replace").decode(encoding), flush=True)
+    try:
+        print(text.encode(encoding, "replace").decode(encoding), flush=True)
+    except BrokenPipeError:  # the reader of our lines, `head` say, has gone; the series goes on without one
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
