@@ -7,6 +7,8 @@ datasets        public data sets brought to the contract
 simulate        shops whose true behaviour is known
 features        events -> orders, recency-frequency-value
 survival        spells -> curves, restricted means, cohorts
+behaviour       who will buy: propensities judged on a later time
+explain         what each feature adds to a model's answer, and whether that holds
 figures         draw a result
 report          notebooks -> HTML reports
 
@@ -19,7 +21,7 @@ from importlib import import_module
 from types import ModuleType
 
 __version__ = "0.1.0"
-__all__ = ["contract", "datasets", "features", "figures", "report", "simulate", "survival"]
+__all__ = ["behaviour", "contract", "datasets", "explain", "features", "figures", "report", "simulate", "survival"]
 
 
 def __getattr__(name: str) -> ModuleType:

@@ -43,7 +43,8 @@ class EstimateTable:
         return cls(table=checked.good)
 
     def __repr__(self) -> str:
-        return "\n".join(_sentence(row) for row in self.table.to_dicts())
+        several = self.table["metric"].n_unique() > 1
+        return "\n".join(_sentence(row, several) for row in self.table.to_dicts())
 
     def _repr_html_(self) -> str:
         table = self.table
@@ -55,6 +56,8 @@ class EstimateTable:
         if len(told["measure"]) == 1:  # one unit for all stands in the note
             shown.remove("measure")
             notes.append(f"in {told['measure'][0]}")
+        if len(told["metric"]) > 1:  # rows of one group differ by what they measure
+            shown.insert(0, "metric")
         return html_table(table.select(name, *shown), title=", ".join(told["question"]), note="; ".join(notes))
 
 
@@ -88,8 +91,10 @@ def _two_sided(distance: float, standard_error: float) -> float:
     return math.erfc(abs(distance) / standard_error / math.sqrt(2))  # 1 - cdf would lose the small ones
 
 
-def _sentence(row: dict[str, Any]) -> str:
+def _sentence(row: dict[str, Any], several: bool) -> str:
     name = row["contrast"] or row["group"]
+    if several:
+        name = row["metric"] if name == "all" else f"{row['metric']}, {name}"
     if row["verdict"] == "refused":
         return f"{name}: refused. {row['reason']}"
     values = [row[key] for key in ("estimate", "low", "high")]
@@ -97,4 +102,5 @@ def _sentence(row: dict[str, Any]) -> str:
     width = max(known) - min(known) if known else 0.0
     digits = max(0, 3 - math.ceil(math.log10(max(width, 1e-12)))) if width else 3
     numbers = ("none" if value is None else f"{value:,.{digits}f}" for value in values)
-    return "{}: {} ({} to {}) {}, n = {:,}".format(name, *numbers, row["measure"] or "", row["n"])
+    measure = f" {row['measure']}" if row["measure"] else ""
+    return "{}: {} ({} to {}){}, n = {:,}".format(name, *numbers, measure, row["n"])

@@ -32,7 +32,7 @@ def estimates(estimates: EstimateTable, *, ax: Axes | None = None) -> Axes:
         ax.axvline(0, color=FAINT, lw=1)
     for place, row in enumerate(rows):
         _draw(ax, place, row)
-    names = [row["contrast"] or row["group"] for row in rows]
+    names = [_row_name(row, is_mixed=len({row["metric"] for row in rows}) > 1) for row in rows]
     ax.set(yticks=range(len(rows)), ylim=(len(rows) - 0.4, -0.8), xlabel=_axis_name(rows))
     ax.set_yticklabels(names, color=INK, parse_math=False)
     where: dict[str, Any] = {"transform": ax.get_yaxis_transform(), "color": MUTED, "fontsize": 10}
@@ -54,8 +54,18 @@ def _draw(ax: Axes, place: int, row: dict) -> None:
     ax.text(1.02, place, numbers.replace("-", "\u2212"), color=INK, **right)
 
 
+def _row_name(row: dict, *, is_mixed: bool) -> str:
+    name = row["contrast"] or row["group"]
+    if not is_mixed:
+        return str(name)
+    metric = row["metric"].replace("_", " ").capitalize() + (f" ({row['measure']})" if row["measure"] else "")
+    return metric if name == "all" else f"{metric}, {name}"
+
+
 def _axis_name(rows: list[dict]) -> str:
     row = rows[0]
+    if len({one["metric"] for one in rows}) > 1:
+        return "Each row in its own measure"
     name = row["metric"].replace("_", " ").capitalize()
     if row["measure"] and row["measure"].lower() not in name.lower().split():
         name += f" ({row['measure']})"

@@ -23,6 +23,7 @@ SERIES = {
 }
 DASHES: list[Any] = ["-", (0, (6, 2)), (0, (2.5, 1.6)), (0, (7, 2, 1.5, 2)), (0, (1, 1.4))]  # a cue beside colour
 TIDE = ["#f0f5f9", "#c5dbec", "#86b4d8", "#3f86c2", "#1d62a3", "#0f3763"]  # little to much
+LOW_HIGH = ["#1d6fb8", "#82b0da", "#c9cdd2", "#e0976f", "#bf4a1b"]  # low value to high value
 _FONTS = ["Inter", "Helvetica Neue", "Segoe UI", "Noto Sans", "Liberation Sans", "DejaVu Sans"]
 _SIZES = {
     "axes.labelsize": 10.5,

@@ -1,0 +1,162 @@
+"""How good are predicted probabilities: three measures with intervals over customers, and the reliability table.
+
+In: outcome, probability and customer of rows the model has not seen. Out: `accuracy` -> EstimateTable (ROC AUC, average
+precision, log-loss); `reliability` -> predicted against observed shares by bin. `measures` and `single_auc` are the
+numbers behind them.
+"""
+
+from __future__ import annotations
+
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from shoptoolkit.contract import EstimateTable, estimate_row, refused_row
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+METRICS = ("roc_auc", "average_precision", "log_loss")
+_MEASURES = {"log_loss": "nats per row"}
+_CELLS = 2_000_000  # weights held at once
+
+
+def accuracy(
+    outcome: Floats,
+    probability: Floats,
+    customer: Ints,
+    *,
+    level: float,
+    replicates: int,
+    rng: np.random.Generator,
+    **words: Any,
+) -> EstimateTable:
+    """Three Estimates rows with percentile intervals over customers drawn with replacement, all their rows together.
+
+    A measure is refused where more than one replicate in a hundred draws customers of one class only. From some 100
+    customers on the intervals cover as often as they say, with 60 about 0.92 for 0.95. `customer`: codes from 0 without
+    gaps. `words`: columns of Estimates such as question and estimand.
+    """
+    values = np.concatenate(
+        [
+            measures(outcome, probability, weights[:, customer])
+            for weights in _draws(int(customer.max()) + 1, replicates=replicates, rows=len(outcome), rng=rng)
+        ]
+    )
+    point = measures(outcome, probability, np.ones((1, len(outcome))))[0]
+    method = f"xgboost; bootstrap of customers, {replicates:,} replicates"
+    fixed = {"contrast": None, "group": "all", "method": method, "n": len(outcome), "level": level, **words}
+    return EstimateTable.from_rows(
+        _row(name, point[i], values[:, i], {**fixed, "metric": name, "measure": _MEASURES.get(name)})
+        for i, name in enumerate(METRICS)
+    )
+
+
+def measures(outcome: Floats, probability: Floats, weights: Floats) -> Floats:
+    """ROC AUC, average precision and log-loss (nats) for each row of `weights` (replicates x rows), as columns.
+
+    Rows of equal probability are one step of the curve; NaN where a replicate holds one class only.
+    """
+    order = np.argsort(-probability, kind="stable")
+    outcome, probability, weights = outcome[order], probability[order], weights[:, order]
+    ends = np.flatnonzero(np.append(np.diff(probability) != 0, True))
+    hits = np.cumsum(weights * outcome, axis=1)[:, ends]
+    rows = np.cumsum(weights, axis=1)[:, ends]
+    step, fall = np.diff(hits, prepend=0.0), np.diff(rows - hits, prepend=0.0)
+    positive, negative = hits[:, -1], rows[:, -1] - hits[:, -1]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        auc = (fall * (hits - step / 2)).sum(axis=1) / (positive * negative)
+        precision = np.divide(hits, rows, out=np.zeros_like(hits), where=rows > 0)
+        average = np.where(negative > 0, (step * precision).sum(axis=1) / positive, np.nan)
+    return np.column_stack([auc, average, weights @ _loss(outcome, probability) / rows[:, -1]])
+
+
+def single_auc(frame: pl.DataFrame, outcome: Floats) -> dict[str, float]:
+    """How well each column alone ranks the outcome, in either direction, with missing values first or last.
+
+    In: numeric columns. The Mann-Whitney statistic by average ranks.
+    """
+    positive, negative = outcome.sum(), len(outcome) - outcome.sum()
+    best: dict[str, float] = dict.fromkeys(frame.columns, 0.5)
+    for filler in (-np.inf, np.inf):
+        ranks = frame.select(pl.all().fill_null(filler).rank("average"))
+        for name in frame.columns:
+            total = float(ranks[name].to_numpy() @ outcome)
+            auc = (total - positive * (positive + 1) / 2) / (positive * negative)
+            best[name] = max(best[name], auc, 1 - auc)
+    return best
+
+
+def reliability(outcome: Floats, probability: Floats, customer: Ints, *, level: float, most: int = 10) -> pl.DataFrame:
+    """Predicted against observed share in bins of about equal size: bin, n, mean_predicted, observed, low, high, level.
+
+    Wilson's interval (1927, JASA 22, 209-212) on the effective number of rows: n over the design effect of customers
+    with several rows (at least 1; where all rows of a bin agree, the number of customers).
+    """
+    edges = np.unique(np.quantile(probability, np.linspace(0, 1, most + 1)[1:-1]))
+    place = np.searchsorted(edges, probability, side="left")
+    rows = []
+    for bin_number, one in enumerate(np.unique(place), start=1):
+        inside = place == one
+        observed, predicted = float(outcome[inside].mean()), float(probability[inside].mean())
+        low, high = _wilson(observed, _effective(outcome[inside], customer[inside]), level)
+        rows.append((bin_number, int(inside.sum()), predicted, observed, low, high, level))
+    return pl.DataFrame(rows, schema=RELIABILITY, orient="row")
+
+
+RELIABILITY = {"bin": pl.Int64, "n": pl.Int64} | dict.fromkeys(
+    ("mean_predicted", "observed", "low", "high", "level"), pl.Float64
+)
+
+
+def _draws(customers: int, *, replicates: int, rows: int, rng: np.random.Generator) -> Any:
+    """How often each customer is drawn, in blocks of replicates that fit into the cache."""
+    block = max(1, min(replicates, _CELLS // max(rows, customers)))
+    for start in range(0, replicates, block):
+        size = min(block, replicates - start)
+        drawn = rng.integers(customers, size=(size, customers)) + customers * np.arange(size)[:, None]
+        yield np.bincount(drawn.ravel(), minlength=size * customers).reshape(size, customers).astype(float)
+
+
+def _row(name: str, estimate: float, values: Floats, rest: dict[str, Any]) -> dict[str, Any]:
+    level = rest.pop("level")
+    lost = float(np.isnan(values).mean())
+    if lost > 0.01:
+        reason = (
+            f"{lost:.0%} of the bootstrap replicates hold one class only: too few customers of one class in the test "
+            "part. Choose an earlier split_at or a longer log."
+        )
+        return refused_row(reason=reason, level=level, **rest)
+    known = values[~np.isnan(values)]
+    low, high = np.quantile(known, [0.5 - level / 2, 0.5 + level / 2])
+    ends = {"low": float(min(low, estimate)), "high": float(max(high, estimate))}
+    return estimate_row(
+        estimate=float(estimate), standard_error=float(known.std(ddof=1)), level=level, **{**rest, **ends}
+    )
+
+
+def _loss(outcome: Floats, probability: Floats) -> Floats:
+    tiny = float(np.finfo(np.float64).eps)
+    kept = np.clip(probability, tiny, 1 - tiny)
+    return -np.where(outcome == 1, np.log(kept), np.log1p(-kept))
+
+
+def _effective(outcome: Floats, customer: Ints) -> float:
+    _, place = np.unique(customer, return_inverse=True)
+    n, clusters, share = len(outcome), int(place.max()) + 1, outcome.mean()
+    if clusters == n:
+        return float(n)
+    if clusters == 1 or share in (0, 1):
+        return float(clusters)
+    sums = np.bincount(place, outcome - share)
+    design = float(sums @ sums) * clusters / (clusters - 1) / (n * share * (1 - share))
+    return n / max(1.0, design)
+
+
+def _wilson(share: float, n: float, level: float) -> tuple[float, float]:
+    z = NormalDist().inv_cdf(0.5 + level / 2)
+    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
+    reach = z / (1 + z * z / n) * np.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    return max(0.0, float(centre - reach)), min(1.0, float(centre + reach))

@@ -1,0 +1,248 @@
+"""Draws what `explain` and `behaviour` say of a model: its drivers, one row's way to its answer, its calibration.
+
+`beeswarm`, `importance_bar`, `waterfall`: an `Explanation` and `ax=` in, Axes out. `reliability`: the table so named.
+Every mark is our own and static; order, sums and means come from the result.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from shoptoolkit.figures.style import FAINT, GRID, INK, LOW_HIGH, MUTED, SERIES, in_percent, new_axes, y_label
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from shoptoolkit.explain import Explanation
+
+_SCALES = {"margin": "log-odds", "logit hazard": "log-odds of the period", "log survival": "log of the share not back"}
+_UP, _DOWN = SERIES["clay"], SERIES["blue"]
+
+
+def beeswarm(explanation: Explanation, *, ax: Axes | None = None, most: int = 10) -> Axes:
+    """Draw every row as a dot per feature: across, what the feature adds; its colour, how high the feature's value is.
+
+    Parameters
+    ----------
+    explanation
+        From `explain.shap_values`, of one group (`explanation.only(...)` picks it). Colours are ranks of the value
+        within the feature; categories have no order and are dark, missing values are hollow.
+    most
+        Features drawn, the most important first.
+    """
+    from matplotlib.colors import LinearSegmentedColormap
+
+    sizes = _ranked(explanation, most)
+    ax = new_axes(ax, figsize=(7.6, 0.5 * len(sizes) + 1.5))
+    ax.grid(False)
+    ax.plot([0, 0], [-0.6, len(sizes) - 0.5], color=FAINT, lw=1, zorder=0)
+    colours = LinearSegmentedColormap.from_list("low_high", LOW_HIGH)
+    parts = {name: explanation.table.filter(pl.col("feature") == name) for name in sizes["feature"]}
+    reach = max(float(np.abs(part["contribution"].to_numpy()).max()) for part in parts.values()) or 1.0
+    for place, (name, part) in enumerate(parts.items()):
+        is_code = name in explanation.categories
+        _swarm(ax, place, part, bin_width=reach / 75, colours=None if is_code else colours)
+    _names(ax, sizes["feature"], lowest=len(sizes) + 0.35, top=-1.15)
+    _numbers(ax, _rounded(sizes["mean_size"]), head="mean size")
+    if explanation.scale in ("margin", "logit hazard"):
+        place_at: dict[str, Any] = {"transform": ax.get_yaxis_transform(), "color": MUTED, "fontsize": 10}
+        ax.text(0, -0.85, "\u2190 less likely", va="center", **place_at)
+        ax.text(0.97, -0.85, "more likely \u2192", ha="right", va="center", **place_at)
+    _scale(ax, f"Contribution to the {_scale_name(explanation)}")
+    y_label(ax, f"One dot per row, n = {explanation.n:,}{_left_out(explanation, sizes)}")
+    has_gaps = any(part["value"].null_count() for part in parts.values())
+    _value_key(
+        ax, colours, len(sizes) - 0.1, has_codes=not parts.keys().isdisjoint(explanation.categories), has_gaps=has_gaps
+    )
+    return ax
+
+
+def importance_bar(explanation: Explanation, *, ax: Axes | None = None, most: int = 10) -> Axes:
+    """Draw how much each feature moves the answer: the mean size of its contributions, largest first.
+
+    `explanation`: of one group. `most`: features drawn.
+    """
+    sizes = _ranked(explanation, most)
+    ax = new_axes(ax, figsize=(7.6, 0.36 * len(sizes) + 1.1))
+    ax.grid(False)
+    places = range(len(sizes))
+    ax.barh(places, sizes["mean_size"].to_list(), height=0.62, color=SERIES["blue"])
+    for place, (size, text) in enumerate(zip(sizes["mean_size"], _rounded(sizes["mean_size"]), strict=True)):
+        label: dict[str, Any] = {"textcoords": "offset points", "va": "center", "color": INK, "weight": "bold"}
+        ax.annotate(text, (size, place), (5, 0), **label)
+    _names(ax, sizes["feature"], lowest=len(sizes) - 0.4, top=-0.6)
+    ax.set_xlim(0, 1.12 * (sizes["mean_size"].to_numpy().max() or 1.0))
+    ax.set_xlabel(f"Mean size of the contribution to the {_scale_name(explanation)}")
+    y_label(ax, f"n = {explanation.n:,} rows{_left_out(explanation, sizes)}")
+    return ax
+
+
+def waterfall(explanation: Explanation, *, row: int, ax: Axes | None = None, most: int = 8) -> Axes:
+    """Draw one row's way from the base to its answer: a bar per feature, up to the right, down to the left.
+
+    Parameters
+    ----------
+    explanation
+        From `explain.shap_values`.
+    row
+        Number of the row in the explained frame.
+    most
+        Features with a bar of their own; the others are summed in the last.
+    """
+    steps = explanation.steps(row, most=most)
+    ax = new_axes(ax, figsize=(7.6, 0.46 * len(steps) + 1.6))
+    ax.grid(False)
+    for place, step in enumerate(steps.to_dicts()):
+        _bar(ax, place, step, is_last=place == len(steps) - 1)
+    first, last = steps["start"][0], steps["end"][-1]
+    ends: dict[str, Any] = {"textcoords": "offset points", "ha": "center", "fontsize": 10}
+    ax.plot([first, first], [-0.75, -0.31], color=FAINT, lw=1)
+    ax.annotate(f"base {_signed(f'{first:+.2f}')}", (first, -0.75), (0, 3), color=MUTED, **ends)
+    ax.annotate(
+        f"this row {_signed(f'{last:+.2f}')}", (last, len(steps) - 0.25), (0, -11), color=INK, weight="bold", **ends
+    )
+    _names(ax, [_told(step) for step in steps.to_dicts()], lowest=len(steps) + 0.2, top=-1.3)
+    low, high = (float(one) for one in (steps.select(pl.min_horizontal("start", "end").min()).item(), _high(steps)))
+    room = 0.16 * (high - low or 1.0)
+    ax.set_xlim(low - room, high + room)
+    _scale(ax, f"{_scale_name(explanation).capitalize()}: base, and what each feature adds")
+    return ax
+
+
+def reliability(reliability: pl.DataFrame, *, ax: Axes | None = None) -> Axes:
+    """Draw predicted against observed shares: on the diagonal, a forecast of 30 % comes true 30 times in a hundred.
+
+    `reliability`: bin, n, mean_predicted, observed, low, high, level, as in `PropensityFit.reliability`.
+    """
+    ax = new_axes(ax, figsize=(5.4, 5.0))
+    end = min(1.0, 1.05 * float(reliability.select(pl.max_horizontal("mean_predicted", "high").max()).item()))
+    ax.plot([0, end], [0, end], color=FAINT, lw=1.2, ls=(0, (4, 3)))
+    ax.text(end, 0.02 * end, "dashed: perfectly calibrated ", color=MUTED, fontsize=10, ha="right")
+    ax.vlines(reliability["mean_predicted"], reliability["low"], reliability["high"], color=SERIES["blue"], lw=2.2)
+    ax.plot(
+        reliability["mean_predicted"], reliability["observed"], "o", ms=7.5, color=SERIES["blue"], mec="white", mew=1.2
+    )
+    ax.set(xlim=(0, end), ylim=(0, end), aspect="equal", xlabel="Predicted probability (mean of the bin)")
+    in_percent(ax.xaxis)
+    in_percent(ax.yaxis)
+    y_label(ax, f"Observed share, {reliability['level'][0]:.0%} interval, n = {reliability['n'].sum():,} rows")
+    return ax
+
+
+def _ranked(explanation: Explanation, most: int) -> pl.DataFrame:
+    """The most important features of the one group."""
+    if most < 1:
+        raise ValueError(f"most is {most}; it must be at least 1.")
+    groups = explanation.table["group"].unique().sort().to_list()
+    if len(groups) > 1:
+        named = ", ".join(map(repr, groups))
+        raise ValueError(f"the explanation has the groups {named}; draw one, e.g. explanation.only({groups[0]!r}).")
+    return explanation.importance().head(most)
+
+
+def _swarm(ax: Axes, place: int, part: pl.DataFrame, *, bin_width: float, colours: Any) -> None:
+    """Dots of one feature, stacked away from the line where many lie at the same contribution."""
+    across = part["contribution"].to_numpy()
+    height = place + _stacked(across, bin_width)
+    looks: dict[str, Any] = {"s": 9, "rasterized": True}
+    known = part["value"].is_not_null().to_numpy()
+    if colours is None:
+        ax.scatter(across[known], height[known], color=INK, alpha=0.55, lw=0, **looks)
+    else:
+        ranks = part["value"].rank("average").to_numpy()[known]
+        span = np.ptp(ranks) if len(ranks) else 0
+        shade = (ranks - ranks.min()) / span if span else np.full(len(ranks), 0.5)
+        ax.scatter(across[known], height[known], c=shade, cmap=colours, vmin=0, vmax=1, lw=0, **looks)
+    ax.scatter(across[~known], height[~known], facecolor="none", edgecolor=MUTED, lw=0.7, **looks)
+
+
+def _stacked(across: Any, bin_width: float) -> Any:
+    """Offsets within +-0.42: in each bin the dots go 0, up, down, up ... in the order of the rows."""
+    bins = np.round(across / bin_width).astype(np.int64)
+    order = np.argsort(bins, kind="stable")
+    _, first, count = np.unique(bins[order], return_index=True, return_counts=True)
+    within = np.arange(len(across)) - np.repeat(first, count)
+    offsets = np.empty(len(across))
+    offsets[order] = np.where(within % 2, 1, -1) * ((within + 1) // 2)
+    return offsets * min(0.06, 0.84 / max(1, count.max()))
+
+
+def _bar(ax: Axes, place: int, step: dict[str, Any], *, is_last: bool) -> None:
+    start, end = step["start"], step["end"]
+    is_up = step["contribution"] >= 0
+    ax.barh(place, end - start, left=start, height=0.62, color=_UP if is_up else _DOWN)
+    ax.plot([end, end], [place, place + (0.75 if is_last else 1)], color=GRID, lw=1, zorder=0)
+    label: dict[str, Any] = {"textcoords": "offset points", "va": "center", "weight": "bold", "fontsize": 10.5}
+    side: dict[str, Any] = {"ha": "left" if is_up else "right", "color": _UP if is_up else _DOWN}
+    ax.annotate(_signed(f"{step['contribution']:+.2f}"), (end, place), (5 if is_up else -5, 0), **label, **side)
+
+
+def _high(steps: pl.DataFrame) -> float:
+    return float(steps.select(pl.max_horizontal("start", "end").max()).item())
+
+
+def _told(step: dict[str, Any]) -> str:
+    if step["feature"].endswith(" other features") and step["shown"] is None:
+        return str(step["feature"])
+    value = step["shown"] or "missing"
+    return f"{step['feature']} = {_signed(value) if value[1:2].isdigit() else value}"
+
+
+def _names(ax: Axes, names: Any, *, lowest: float, top: float) -> None:
+    """Rows with their names, the first on top."""
+    ax.set(yticks=range(len(names)), ylim=(lowest, top))
+    ax.set_yticklabels(list(names), color=INK)
+    ax.tick_params(axis="y", length=0)
+
+
+def _numbers(ax: Axes, texts: list[str], *, head: str) -> None:
+    """One number per row at the right edge, beside the marks."""
+    where: dict[str, Any] = {"transform": ax.get_yaxis_transform(), "va": "center", "ha": "right"}
+    for place, text in enumerate(texts):
+        ax.text(1.13, place, text, color=INK, weight="bold", fontsize=10.5, **where)
+    ax.text(1.13, -0.85, head, color=MUTED, fontsize=10, **where)
+
+
+def _value_key(ax: Axes, colours: Any, y: float, *, has_codes: bool, has_gaps: bool) -> None:
+    """What the looks of the dots mean, in a line below the last feature."""
+    flat = ax.get_yaxis_transform()
+    words: dict[str, Any] = {"transform": flat, "fontsize": 9.5, "va": "center"}
+    ax.text(0, y, "low value", color=LOW_HIGH[0], weight="bold", **words)
+    ramp = np.linspace(0, 1, 60)
+    marks: dict[str, Any] = {"transform": flat, "marker": "s", "lw": 0, "rasterized": True}
+    ax.scatter(0.125 + 0.13 * ramp, np.full(60, y), c=ramp, cmap=colours, s=11, **marks)
+    ax.text(0.275, y, "high", color=LOW_HIGH[-1], weight="bold", **words)
+    told = [*["dark: a category"] * has_codes, *["hollow: missing"] * has_gaps]
+    ax.text(0.36, y, "; ".join(told), color=MUTED, **words)
+
+
+def _scale(ax: Axes, text: str) -> None:
+    """Signed numbers below the axis, with true minus signs."""
+    from matplotlib.ticker import FuncFormatter
+
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _signed(f"{value:+g}")))
+    ax.set_xlabel(text)
+
+
+def _signed(text: str) -> str:
+    """With a true minus sign; nothing has no sign."""
+    return "0" if text.strip("+-0.") == "" else text.replace("-", "\u2212")
+
+
+def _rounded(sizes: pl.Series) -> list[str]:
+    """At least two decimals, and as many as give the largest two digits."""
+    digits = max(2, 1 - math.floor(math.log10(sizes.to_numpy().max() or 1.0)))
+    return [f"{size:.{digits}f}" for size in sizes]
+
+
+def _scale_name(explanation: Explanation) -> str:
+    return _SCALES.get(explanation.scale, explanation.scale)
+
+
+def _left_out(explanation: Explanation, sizes: pl.DataFrame) -> str:
+    rest = explanation.table["feature"].n_unique() - len(sizes)
+    return f"; {rest:,} weaker feature{'s' if rest > 1 else ''} not drawn" if rest else ""

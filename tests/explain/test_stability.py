@@ -1,0 +1,190 @@
+"""An explanation that other customers would not have given is shown as such."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import numpy as np
+import polars as pl
+import pytest
+
+from shoptoolkit.behaviour import fit_propensity
+from shoptoolkit.contract import ContractError
+from shoptoolkit.explain import stability
+
+
+@dataclass(frozen=True)
+class Slopes:
+    """A linear model with the slopes that its frame tells: exact, quick, and different on every draw."""
+
+    slopes: np.ndarray
+    means: np.ndarray
+    features: tuple[str, ...] = ("clear", "faint", "noise", "unused")
+
+    def encode(self, frame):
+        return frame.select(pl.col(self.features).cast(pl.Float64))
+
+    def explain_margin(self, frame):
+        return (self.encode(frame).to_numpy() - self.means) * self.slopes, np.zeros(len(frame))
+
+    def margin(self, frame):
+        return self.explain_margin(frame)[0].sum(axis=1)
+
+
+def refit(frame):
+    x = frame.select("clear", "faint", "noise").to_numpy()
+    slopes = np.linalg.lstsq(x - x.mean(axis=0), frame["y"].to_numpy() - frame["y"].mean(), rcond=None)[0]
+    return Slopes(np.append(slopes, 0.0), np.append(x.mean(axis=0), 0.0))
+
+
+def world(customers=150, rows=3, seed=0):
+    rng = np.random.default_rng(seed)
+    n = customers * rows
+    x = rng.normal(size=(n, 4))
+    y = 2 * x[:, 0] + 0.4 * x[:, 1] + rng.normal(size=n)
+    columns = dict(zip(("clear", "faint", "noise", "unused"), x.T, strict=True))
+    return pl.DataFrame({"customer_id": np.repeat(np.arange(customers), rows), **columns, "y": y})
+
+
+WORLD = world()
+TOLD = stability(refit, WORLD, replicates=60, rng=1, top=2)
+
+
+def of(name, told=TOLD):
+    return told.table.row(told.table["feature"].to_list().index(name), named=True)
+
+
+def test_clear_drivers_stand_firm_and_noise_is_a_coin():
+    assert TOLD.table.columns == ["feature", "mean_rank", "rank_low", "rank_high", "sign_agreement", "share_in_top_k"]
+    assert TOLD.table["feature"].to_list() == ["clear", "faint", "noise", "unused"]
+    assert of("clear") == {
+        "feature": "clear", "mean_rank": 1, "rank_low": 1, "rank_high": 1, "sign_agreement": pytest.approx(1, abs=0.02),
+        "share_in_top_k": 1,
+    }  # fmt: skip
+    assert of("faint")["share_in_top_k"] == 1
+    assert of("faint")["sign_agreement"] > 0.95
+    assert of("noise")["share_in_top_k"] == 0
+    coin = stability(refit, WORLD.with_columns(noise=pl.col("noise").shuffle(seed=3)), replicates=60, rng=1)
+    assert of("noise", coin)["sign_agreement"] < 0.95
+
+
+def test_a_feature_never_used_has_no_sign_and_is_never_on_top():
+    assert of("unused")["sign_agreement"] is None
+    assert of("unused")["share_in_top_k"] == 0
+    assert of("unused", stability(refit, WORLD, replicates=3, rng=1, top=9))["share_in_top_k"] == 0
+
+
+def test_equal_drivers_swap_their_ranks():
+    equal = WORLD.with_columns(y=pl.col("y") + 1.6 * pl.col("faint"))
+    told = stability(refit, equal, replicates=60, rng=1)
+    for name in ("clear", "faint"):
+        assert (of(name, told)["rank_low"], of(name, told)["rank_high"]) == (1, 2)
+        assert 1.05 < of(name, told)["mean_rank"] < 1.95
+
+
+def test_the_draws_stand_behind_the_summary():
+    draws = TOLD.draws
+    assert len(draws) == 60 * 4
+    assert draws.columns == ["replicate", "feature", "mean_size", "rank", "sign_agreement"]
+    means = draws.group_by("feature").agg(pl.col("rank").mean())
+    assert dict(means.rows()) == pytest.approx(dict(TOLD.table.select("feature", "mean_rank").rows()))
+    assert (TOLD.replicates, TOLD.top, TOLD.n_customers, TOLD.level) == (60, 2, 150, 0.95)
+
+
+def test_customers_are_drawn_whole_and_as_many_as_there_are():
+    seen = []
+    stability(lambda frame: seen.append(frame) or refit(frame), WORLD, replicates=5, rng=1)
+    assert seen[0].equals(WORLD), "the first fit is on the frame itself"
+    for frame in seen[1:]:
+        assert len(frame) == len(WORLD)
+        counts = frame.group_by("customer_id").len()["len"]
+        assert (counts % 3 == 0).all()
+        assert 0.5 < len(counts) / 150 < 0.75
+        assert frame.unique().join(WORLD, on=WORLD.columns, how="anti").is_empty()
+
+
+def test_customers_with_more_rows_are_drawn_with_all_of_them():
+    uneven = pl.concat([WORLD, WORLD.filter(pl.col("customer_id") < 10)]).sample(fraction=1, shuffle=True, seed=2)
+    sizes = dict(uneven.group_by("customer_id").len().rows())
+    seen = []
+    stability(lambda frame: seen.append(frame) or refit(frame), uneven, replicates=3, rng=1)
+    for frame in seen[1:]:
+        assert all(count % sizes[name] == 0 for name, count in frame.group_by("customer_id").len().rows())
+
+
+def test_the_seed_decides_and_row_order_does_not():
+    again = stability(refit, WORLD, replicates=60, rng=1, top=2)
+    assert again.draws.equals(TOLD.draws)
+    assert not stability(refit, WORLD, replicates=60, rng=2, top=2).draws.equals(TOLD.draws)
+    renamed = stability(refit, WORLD.rename({"customer_id": "user"}), replicates=60, rng=1, top=2, id="user")
+    assert renamed.draws.equals(TOLD.draws)
+
+
+def test_a_propensity_can_be_refitted():
+    rng = np.random.default_rng(0)
+    n = 1_200
+    orders, noise = rng.poisson(2, n), rng.normal(size=n)
+    frame = pl.DataFrame(
+        {
+            "customer_id": np.arange(n) // 3,
+            "as_of": [datetime(2025, 1, 1) + timedelta(days=30 * (i % 3)) for i in range(n)],
+            "orders": orders,
+            "noise": noise,
+            "bought": rng.random(n) < 1 / (1 + np.exp(1.5 - orders)),
+        }
+    )
+    options = {"split_at": "2025-02-15", "rng": 1, "rounds": 30, "replicates": 40}
+    told = stability(
+        lambda drawn: fit_propensity(drawn, "bought", **options), frame, replicates=8, rng=3, rows=200, top=1
+    )
+    assert told.table["feature"].to_list() == ["orders", "noise"]
+    assert told.table["share_in_top_k"].to_list() == [1, 0]
+    assert told.table["sign_agreement"][0] > 0.9
+    assert "8 refits" in repr(told)
+    assert "400 customers drawn anew" in told._repr_html_()
+
+
+def test_a_refit_that_fails_says_in_which_replicate():
+    calls = []
+
+    def fails(frame):
+        calls.append(1)
+        if len(calls) == 3:
+            raise ContractError("one class")
+        return refit(frame)
+
+    with pytest.raises(ContractError, match="one class") as caught:
+        stability(fails, WORLD, replicates=5, rng=1)
+    assert caught.value.__notes__ == ["in replicate 1 of stability(), on customers drawn anew"]
+
+
+def test_refits_keep_their_features():
+    other = Slopes(np.zeros(4), np.zeros(4), ("clear", "faint", "unused", "noise"))
+    calls = []
+    with pytest.raises(ValueError, match="a refit has the features clear, faint, unused, noise; the first has clear"):
+        stability(
+            lambda frame: other if calls.append(1) or len(calls) > 1 else refit(frame), WORLD, replicates=2, rng=1
+        )
+
+
+@pytest.mark.parametrize(
+    ("frame", "options", "error", "told"),
+    [
+        (WORLD, {"replicates": 1}, ValueError, "replicates is 1 and top 5; they must be at least 2 and 1"),
+        (WORLD, {"top": 0}, ValueError, "top 0; they must be at least"),
+        (WORLD, {"level": 1}, ValueError, "level is 1; it must lie between 0 and 1"),
+        (WORLD, {"id": "user"}, ContractError, "stability: 'user' is missing. It has: customer_id, clear"),
+        (
+            WORLD.with_columns(customer_id=pl.lit(None, dtype=pl.Int64)),
+            {},
+            ContractError,
+            "'customer_id' is null in some rows",
+        ),
+        (WORLD.head(3), {}, ValueError, "the frame has 1 customers; drawing them anew needs at least 2"),
+        (WORLD.clear(), {}, ValueError, "the frame has 0 customers"),
+    ],
+)
+def test_what_cannot_be_drawn_is_refused(frame, options, error, told):
+    with pytest.raises(error, match=told):
+        stability(refit, frame, **{"replicates": 2, "rng": 1, **options})
