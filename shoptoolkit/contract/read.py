@@ -20,10 +20,10 @@ from typing import Any
 import polars as pl
 from polars.exceptions import PolarsError
 
-from shoptoolkit.contract.check import Checked, check_parsed, to_polars
+from shoptoolkit.contract.check import Checked, check_parsed, choose, to_polars
 from shoptoolkit.contract.clock import zone
 from shoptoolkit.contract.columns import aside
-from shoptoolkit.contract.schemas import ContractError, Events
+from shoptoolkit.contract.schemas import EVENT_KINDS, ContractError, Events
 from shoptoolkit.contract.timestamps import to_utc
 
 _COMMA = r"^-?(\d+|\d{1,3}(\.\d{3})+)(,\d+)?$"  # a number as most of Europe writes it
@@ -36,6 +36,7 @@ def read_events(
     source: Any,
     *,
     columns: Mapping[str, str] | None = None,
+    kinds: Mapping[str, str] | None = None,
     timezone: str | None = None,
     datetime_format: str | None = None,
 ) -> Checked:
@@ -48,6 +49,8 @@ def read_events(
     columns
         {your column: ours}, e.g. {"user": "customer_id", "ts": "at"}. Other columns are kept; one that had the name
         before becomes e.g. "at_before".
+    kinds
+        {your kind of event: ours}, e.g. {"buy": "purchase", "return": "refund"}. Case and outer blanks do not matter.
     timezone
         Where timestamps without a zone were written, e.g. "Europe/London"; None means UTC. Zoned timestamps need none.
         Of the hour that a clock repeats in autumn the first is meant; an hour that it skips in spring is quarantined.
@@ -66,10 +69,12 @@ def read_events(
         No such file, an empty file, no rows, a file that is not what its name says, files of different kinds or columns
         in one glob, missing or mistyped columns.
     ValueError
-        No such time zone.
+        No such time zone, or `kinds` names a kind that is not ours.
     """
     if timezone is not None:
         zone(timezone)
+    for kind in (kinds or {}).values():
+        choose("kinds", kind, EVENT_KINDS)
     given, kind = _open(source) if isinstance(source, str | Path) else (to_polars(source), "frame")
     given = _rename(given, dict(columns or {}))
     if given.is_empty():
@@ -85,6 +90,9 @@ def read_events(
         parsed = parsed.with_columns(column)
         if flags is not None and flags.any():
             unread[name] = flags
+    if parsed.schema.get("event") == pl.String:
+        ours = {theirs.strip().lower(): kind for theirs, kind in (kinds or {}).items()}
+        parsed = parsed.with_columns(pl.col("event").str.strip_chars().str.to_lowercase().replace(ours))
     return check_parsed(given, parsed, Events, unread=unread, wrong=wrong)
 
 

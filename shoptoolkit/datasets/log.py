@@ -67,6 +67,7 @@ def open_log(
     source: Any,
     *,
     columns: Mapping[str, str] | None = None,
+    kinds: Mapping[str, str] | None = None,
     clock: str | None = None,
     timezone: str | None = None,
     as_of: date | str | None = None,
@@ -82,9 +83,9 @@ def open_log(
     ----------
     source
         The name of a public set (`available()`), a path or glob (see `contract.read_events`), or a frame of events.
-    columns, clock
-        As `columns` and `timezone` of `read_events`, for a log of your own: {your column: ours}, and where timestamps
-        without a zone were written (None: UTC).
+    columns, kinds, clock
+        As `columns`, `kinds` and `timezone` of `read_events`, for a log of your own: {your column: ours}, {your kind of
+        event: ours}, and where timestamps without a zone were written (None: UTC).
     timezone
         Where the shop's days begin. None: what is known of the set, else `clock`, else UTC.
     as_of
@@ -105,19 +106,18 @@ def open_log(
     ------
     ValueError
         `source` is no set, file or frame; `as_of` is missing for a log of your own, or lies before it; no row is good;
-        or `columns` or `clock` is given for a public set.
+        or `columns`, `kinds` or `clock` is given for a public set.
     """
     if isinstance(source, str) and source in SETS:
         known = about(source)
-        if columns or clock:
-            raise ValueError(
-                f"columns is {columns} and clock is {clock!r}; {source} is tidied already and needs neither."
-            )
+        if columns or kinds or clock:
+            told = f"columns is {columns}, kinds is {kinds} and clock is {clock!r}"
+            raise ValueError(f"{told}; {source} is tidied already and needs none of them.")
         checked, citation = load(source, folder=folder), known.citation
         facts = {key: getattr(known, key) for key in _FACTS}
     else:
         _must_exist(source)
-        checked, citation = read_events(source, columns=columns, timezone=clock), ""
+        checked, citation = read_events(source, columns=columns, kinds=kinds, timezone=clock), ""
         title = Path(source).name if isinstance(source, str | Path) else "a frame"
         facts = dict(zip(_FACTS, (clock or "UTC", "", None, False, title, "your own"), strict=True))
     given = dict(zip(_FACTS, (timezone, currency, as_of, history_known, name, licence), strict=True))

@@ -555,3 +555,13 @@ def test_frames_of_another_room_are_told_where_they_come_from():
     orders = pl.DataFrame({"customer_id": [1], "ordered_at": [datetime(2024, 3, 1)]})
     with pytest.raises(ContractError, match=r"Spells are made by survival.repurchase_spells\(orders, as_of=...\)"):
         check(orders, Spells)
+
+
+def test_kinds_of_events_may_have_other_names_and_another_case():
+    log = pl.DataFrame({"customer_id": [1] * 4, "at": ["2024-03-01"] * 4, "price": [5.0] * 4})
+    log = log.with_columns(event=pl.Series(["Purchase ", "BUY", "return", "gift"]))
+    checked = read_events(log, kinds={"buy": "purchase", " Return": "refund"})
+    assert checked.good["event"].to_list() == ["purchase", "purchase", "refund"]
+    assert checked.quarantined["event"].to_list() == ["gift"]
+    with pytest.raises(ValueError, match="kinds is 'sale'; it must be one of 'impression', 'click'"):
+        read_events(log, kinds={"buy": "sale"})

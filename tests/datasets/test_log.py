@@ -68,7 +68,7 @@ def test_a_log_without_a_good_row_is_refused_with_its_faults(world):
 
 def test_columns_of_a_public_set_cannot_be_renamed(public_data):
     public_data("cdnow/master.parquet")
-    with pytest.raises(ValueError, match=r"columns is .*; cdnow is tidied already and needs neither"):
+    with pytest.raises(ValueError, match=r"columns is .*; cdnow is tidied already and needs none of them"):
         open_log("cdnow", columns={"a": "customer_id"})
 
 
