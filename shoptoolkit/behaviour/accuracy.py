@@ -7,14 +7,13 @@ numbers behind them.
 
 from __future__ import annotations
 
-from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from shoptoolkit.contract import EstimateTable, estimate_row, refused_row
+from shoptoolkit.contract import EstimateTable, estimate_row, refused_row, wilson
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -101,7 +100,7 @@ def reliability(outcome: Floats, probability: Floats, customer: Ints, *, level: 
     for bin_number, one in enumerate(np.unique(place), start=1):
         inside = place == one
         observed, predicted = float(outcome[inside].mean()), float(probability[inside].mean())
-        low, high = _wilson(observed, _effective(outcome[inside], customer[inside]), level)
+        low, high = map(float, wilson(observed, _effective(outcome[inside], customer[inside]), level))
         rows.append((bin_number, int(inside.sum()), predicted, observed, low, high, level))
     return pl.DataFrame(rows, schema=RELIABILITY, orient="row")
 
@@ -153,10 +152,3 @@ def _effective(outcome: Floats, customer: Ints) -> float:
     sums = np.bincount(place, outcome - share)
     design = float(sums @ sums) * clusters / (clusters - 1) / (n * share * (1 - share))
     return n / max(1.0, design)
-
-
-def _wilson(share: float, n: float, level: float) -> tuple[float, float]:
-    z = NormalDist().inv_cdf(0.5 + level / 2)
-    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
-    reach = z / (1 + z * z / n) * np.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return max(0.0, float(centre - reach)), min(1.0, float(centre + reach))

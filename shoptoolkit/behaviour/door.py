@@ -70,4 +70,4 @@ def check_sizes(
         raise ValueError(f"learning_rate is {learning_rate}; it must be above 0 and at most 1, e.g. 0.05.")
     least = round(2 / (1 - level))
     if not isinstance(replicates, int | np.integer) or replicates < least:
-        raise ValueError(f"replicates is {replicates!r}; a {level:.0%} interval needs at least {least} of them.")
+        raise ValueError(f"replicates is {replicates!r}; a {100 * level:g}% interval needs at least {least} of them.")

@@ -147,7 +147,7 @@ class PropensityFit:
 
     def _repr_html_(self) -> str:
         shown = self.accuracy.table.select("metric", "estimate", "low", "high", "n", "reason")
-        note = f"rows from {self.split_at} on; {self.level:.0%} intervals over customers; {self._shared()}"
+        note = f"rows from {self.split_at} on; {100 * self.level:g} % intervals over customers; {self._shared()}"
         told = html_table(shown, title=f"How well {self.outcome!r} is foreseen", note=note)
         return told + html_table(self.parts, title="Parts", note=f"validation: {self.validation}")
 

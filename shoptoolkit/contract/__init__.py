@@ -5,7 +5,7 @@
 """
 
 from shoptoolkit.contract.check import Checked, check, require, to_polars
-from shoptoolkit.contract.estimates import EstimateTable, estimate_row, refused_row
+from shoptoolkit.contract.estimates import EstimateTable, estimate_row, refused_row, wilson
 from shoptoolkit.contract.read import read_events
 from shoptoolkit.contract.reconcile import Reconciliation, reconcile
 from shoptoolkit.contract.schemas import (
@@ -30,6 +30,7 @@ __all__ = [
     "check",
     "require",
     "to_polars",
+    "wilson",
     "Checked",
     "Contract",
     "ContractError",

@@ -17,6 +17,7 @@ import polars as pl
 from polars.exceptions import PolarsError
 
 from shoptoolkit.contract.columns import align, aside
+from shoptoolkit.contract.lines import moves_money
 from shoptoolkit.contract.schemas import Contract, ContractError, Events
 from shoptoolkit.contract.show import html_table
 
@@ -212,7 +213,7 @@ def _of_fields(frame: pl.DataFrame, contract: Contract) -> dict[str, pl.Expr]:
 def _of_rows(frame: pl.DataFrame, contract: Contract) -> dict[str, pl.Expr]:
     rules = {text: rule() for text, (columns, rule) in contract.rules.items() if set(columns) <= set(frame.columns)}
     if "price" not in frame.columns and contract is Events:
-        rules["price is missing on a purchase or refund"] = pl.col("event").is_in(["purchase", "refund"]).not_()
+        rules["price is missing on a purchase or refund"] = moves_money().not_()
     return rules
 
 

@@ -1,7 +1,7 @@
 """Answers with their intervals, as rows of one long table that can refuse.
 
 `EstimateTable` is what an estimator returns: rows of the `Estimates` contract. `estimate_row` makes a row with a Wald
-interval; `refused_row` one without a number, which says what to mend.
+interval; `refused_row` one without a number, which says what to mend; `wilson` gives the bounds of shares.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from shoptoolkit.contract.check import check
@@ -83,6 +85,16 @@ def estimate_row(
 def refused_row(*, reason: str, level: float, **rest: Any) -> dict[str, Any]:
     """One row of Estimates without a number: the assumption that failed, and what to mend."""
     return {"verdict": "refused", "reason": reason, "level": level, **rest}
+
+
+def wilson(share: npt.ArrayLike, n: npt.ArrayLike, level: float) -> tuple[Any, Any]:
+    """Bounds of shares out of n (Wilson 1927, JASA 22, 209-212), n possibly effective; within 0 and 1."""
+    share, n = np.asarray(share, dtype=float), np.asarray(n, dtype=float)
+    z = NormalDist().inv_cdf(0.5 + level / 2)
+    middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
+    reach = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
+    # at 0 and 1 the bound is the share itself, which arithmetic misses by a rounding error
+    return np.where(share == 0, 0.0, middle - reach), np.where(share == 1, 1.0, middle + reach)
 
 
 def _two_sided(distance: float, standard_error: float) -> float:

@@ -11,6 +11,7 @@ import polars as pl
 
 from shoptoolkit.contract.check import Checked, choose, to_polars
 from shoptoolkit.contract.clock import local_day
+from shoptoolkit.contract.lines import line_amount, moves_money, order_key
 from shoptoolkit.contract.show import html_table
 
 _COUNTS = ("rows", "customers", "orders", "amount")
@@ -135,11 +136,10 @@ def _plain(series: pl.Series, dtype: type[pl.DataType]) -> pl.Series:
 
 
 def _signed_amount(frame: pl.DataFrame) -> pl.Expr:
-    quantity = pl.col("quantity").fill_null(1) if "quantity" in frame.columns else pl.lit(1)
     sign = (
         pl.col("event").cast(pl.String).replace_strict({"purchase": 1, "refund": -1}, default=0, return_dtype=pl.Int8)
     )
-    return sign * pl.col("price").fill_null(0) * quantity
+    return sign * line_amount(frame.columns).fill_null(0)
 
 
 def _alike(checked: Checked) -> int:
@@ -162,7 +162,7 @@ def _of_events(events: pl.DataFrame, split: str | None) -> list[_Row]:
         if split is not None:
             for (value,), group in part.sort(split).group_by(split, maintain_order=True):
                 rows.append(_row("events within", f"    {event}s: {value}", group))
-    other = events.filter(pl.col("event").is_in(["purchase", "refund"]).not_())
+    other = events.filter(moves_money().not_())
     return [*rows, _row("events", "  other events", other)]
 
 
@@ -185,9 +185,7 @@ def _of_orders(events: pl.DataFrame, orders: pl.DataFrame, timezone: str) -> lis
 def _in_the_log(events: pl.DataFrame, orders: pl.DataFrame) -> list[_Row]:
     """Purchases and refunds of the log against the orders made of them (up to the day not looked at)."""
     bought = events.filter(pl.col("event") == "purchase")
-    moment = pl.format("{}@{}", "customer_id", "at")  # what `features.orders` takes where no number is given
-    given = [pl.col("order_id").cast(pl.String)] if "order_id" in events.columns else []
-    count = bought.select("customer_id", number=pl.coalesce(*given, moment)).n_unique()
+    count = bought.select("customer_id", number=order_key(events.columns)).n_unique()
     gross, back = (
         float(_row("", "", events.filter(pl.col("event") == kind))[5] or 0.0) for kind in ("purchase", "refund")
     )

@@ -15,6 +15,8 @@ from typing import Any
 
 import polars as pl
 
+from shoptoolkit.contract.lines import moves_money
+
 EVENT_KINDS = ("impression", "click", "view", "watch", "search", "cart", "checkout", "purchase", "refund")
 
 
@@ -72,10 +74,6 @@ def _may(kind: str, **options: Any) -> Field:
     return Field(kind=kind, required=False, nullable=True, **options)
 
 
-def _money_moves() -> pl.Expr:
-    return pl.col("event").is_in(["purchase", "refund"])
-
-
 def _share(**options: Any) -> Field:
     return Field(kind="number", least=0, most=1, **options)
 
@@ -100,7 +98,7 @@ Events = Contract(
     rules={
         "price is missing on a purchase or refund": (
             ("event", "price"),
-            lambda: _money_moves().not_() | pl.col("price").is_not_null(),
+            lambda: moves_money().not_() | pl.col("price").is_not_null(),
         ),
         "known_at is before at": (("at", "known_at"), lambda: pl.col("known_at") >= pl.col("at")),
     },

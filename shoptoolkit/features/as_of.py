@@ -20,6 +20,7 @@ import polars as pl
 
 from shoptoolkit.contract import ContractError, Events, Requests, require
 from shoptoolkit.contract.clock import local_day, zone
+from shoptoolkit.contract.lines import line_amount
 from shoptoolkit.contract.schemas import EVENT_KINDS
 
 if TYPE_CHECKING:
@@ -250,9 +251,7 @@ def _amount(name: str, rows: pl.DataFrame, units: int) -> Ints:
     """Each row's part in a sum, in whole units; 0 where it has none."""
     part = pl.col("watch_seconds")
     if name in _MONEY:
-        pieces = pl.col("quantity").fill_null(1) if "quantity" in rows.columns else 1
-        money = pl.col("price") * pieces if "price" in rows.columns else pl.lit(None, pl.Float64)
-        part = pl.when(pl.col("event") == _MONEY[name]).then(money)
+        part = pl.when(pl.col("event") == _MONEY[name]).then(line_amount(rows.columns))
     amount = rows.select((part * units).round().fill_null(0)).to_series().to_numpy()
     if (largest := amount.max(initial=0)) > _LARGEST:
         raise ContractError(

@@ -14,6 +14,7 @@ import polars as pl
 
 from shoptoolkit.contract import ContractError, Events, Orders, require
 from shoptoolkit.contract.clock import day_of, local_day, moment
+from shoptoolkit.contract.lines import line_amount, moves_money, order_key, pieces
 
 _MONEY = ("gross_revenue", "refunded", "revenue")
 _FIRST = ("customer_id", "order_id", "ordered_at", "order_number", *_MONEY, "items", "history_known")
@@ -70,7 +71,7 @@ def orders(
     """
     lines = require(events, Events)
     _check_keep(keep := [keep] if isinstance(keep, str) else list(keep), lines.columns)
-    lines = _before(lines, as_of, timezone).filter(pl.col("event").is_in(["purchase", "refund"]))
+    lines = _before(lines, as_of, timezone).filter(moves_money())
     if not (lines["event"] == "purchase").any():
         raise ContractError("events: no row is a purchase, so there are no orders.")
     lines = _with_cents(lines)
@@ -167,9 +168,8 @@ def _check_keep(keep: Sequence[str], columns: Sequence[str]) -> None:
 
 def _with_cents(lines: pl.DataFrame) -> pl.DataFrame:
     """Money as integer cents, whose sum has no order; a line without a quantity is one piece."""
-    quantity = pl.col("quantity").fill_null(1) if "quantity" in lines.columns else pl.lit(1)
-    cents = (pl.col("price") * quantity * 100).round().cast(pl.Int64)
-    return lines.with_columns(__cents=cents, quantity=quantity.cast(pl.Int64))
+    cents = (line_amount(lines.columns) * 100).round().cast(pl.Int64)
+    return lines.with_columns(__cents=cents, quantity=pieces(lines.columns).cast(pl.Int64))
 
 
 def _from_cents(cents: pl.Expr) -> pl.Expr:
@@ -181,9 +181,7 @@ def _with_order_id(purchases: pl.DataFrame) -> pl.DataFrame:
     """Lines without a number: what a customer bought at one moment is one order."""
     if "order_id" in purchases.columns and not purchases["order_id"].null_count():
         return purchases
-    moment = pl.format("{}@{}", "customer_id", "at")
-    numbered = pl.col("order_id").cast(pl.String) if "order_id" in purchases.columns else pl.lit(None, pl.String)
-    return purchases.with_columns(order_id=pl.coalesce(numbered, moment))
+    return purchases.with_columns(order_id=order_key(purchases.columns))
 
 
 def _per_order(columns: Sequence[str], keep: Sequence[str]) -> list[pl.Expr]:

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date, datetime
-from statistics import NormalDist
 from typing import Any
 
+import numpy as np
 import polars as pl
 
-from shoptoolkit.contract import ContractError, Orders, require
+from shoptoolkit.contract import ContractError, Orders, require, wilson
 from shoptoolkit.contract.check import check_level, choose
 from shoptoolkit.contract.clock import day_of, local_day
 from shoptoolkit.contract.show import html_table
@@ -99,7 +99,7 @@ def cohorts(
     counts = table if table.is_empty() else _counts(table, end, _STEP[period])
     if counts.is_empty():
         raise ValueError(f"as_of is {as_of}, and no {period} with orders is over by then; take a shorter period.")
-    share = _wilson(counts, NormalDist().inv_cdf(0.5 + level / 2))
+    share = _with_shares(counts, level)
     n = int(counts.filter(pl.col("period_number") == 0)["n_customers"].sum())
     return Cohorts(table=share, period=period, cohort=cohort, level=level, n=n)
 
@@ -127,17 +127,9 @@ def _counts(table: pl.DataFrame, end: date, step: str) -> pl.DataFrame:
     )
 
 
-def _wilson(counts: pl.DataFrame, z: float) -> pl.DataFrame:
-    n, share = pl.col("n_customers"), pl.col("n_returned") / pl.col("n_customers")
-    middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
-    reach = z / (1 + z**2 / n) * (share * (1 - share) / n + z**2 / (4 * n**2)).sqrt()
-    # At 0 and 1 the bound is the share itself, which arithmetic misses by a rounding error. Period 0 is no estimate.
-    low = (
-        pl.when(pl.col("n_returned") == 0)
-        .then(0.0)
-        .when(pl.col("period_number") == 0)
-        .then(1.0)
-        .otherwise(middle - reach)
-    )
-    high = pl.when(pl.col("n_returned") == n).then(1.0).otherwise(middle + reach)
-    return counts.with_columns(share=share, low=low, high=high)
+def _with_shares(counts: pl.DataFrame, level: float) -> pl.DataFrame:
+    """Shares with Wilson's bounds. Period 0 is no estimate: a cohort is who ordered in it."""
+    share = (counts["n_returned"] / counts["n_customers"]).alias("share")
+    low, high = wilson(share.to_numpy(), counts["n_customers"].to_numpy(), level)
+    is_first = counts["period_number"].to_numpy() == 0
+    return counts.with_columns(share, low=pl.Series(np.where(is_first, 1.0, low)), high=pl.Series(high))

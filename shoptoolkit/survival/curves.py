@@ -166,8 +166,9 @@ def kaplan_meier(
     names = spell_names(id=id, duration=duration, repurchased=repurchased, entry=entry, weight=weight)
     table = at_the_door(spells, by=by, cluster=cluster, names=names)
     z = NormalDist().inv_cdf(0.5 + level / 2)
-    parts = [_curve(risk, z=z, interval=interval) for risk in risk_tables(table)]
-    since = float(table["entry_days"].fill_null(0).min()) if "entry_days" in table.columns else 0.0  # type: ignore[arg-type]
+    risks = list(risk_tables(table))
+    parts = [_curve(risk, z=z, interval=interval) for risk in risks]
+    since = min(risk.watched_from for risk in risks)
     waited = f" who had waited {since:g} days" if since > 0 else ""
     estimand = ("customers" if cluster is None else "spells") + waited
     n = int(table["weight"].sum()) if "weight" in table.columns else len(table)
