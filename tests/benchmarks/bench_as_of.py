@@ -8,8 +8,6 @@ spec. The log with a bot in it is for us alone: a join takes events times reques
 from __future__ import annotations
 
 import os
-import time
-from statistics import median
 
 import duckdb
 import numpy as np
@@ -103,20 +101,9 @@ def loaded(events: pl.DataFrame, requests: pl.DataFrame) -> duckdb.DuckDBPyConne
     return base
 
 
-def timed(function, *, times: int):
-    """Median wall and CPU seconds, and the last answer."""
-    walls, cpus, answer = [], [], None
-    for _ in range(times):
-        wall, cpu = time.perf_counter(), time.process_time()
-        answer = function()
-        walls.append(time.perf_counter() - wall)
-        cpus.append(time.process_time() - cpu)
-    return median(walls), median(cpus), answer
-
-
 @pytest.mark.parametrize("ids", ["int", "str"])
 @pytest.mark.parametrize(("customers", "rows"), SIZES)
-def test_features_at_a_moment(customers, rows, ids):
+def test_features_at_a_moment(timed, customers, rows, ids):
     events = log(rows=rows, customers=customers, ids=ids)
     requests = moments(rows=customers, customers=customers, ids=ids)
     as_of_features(events.head(100), requests.head(10))  # compiles
@@ -133,7 +120,7 @@ def test_features_at_a_moment(customers, rows, ids):
     print(f"ratio {theirs[0] / ours[0]:.1f} wall, {theirs[1] / ours[1]:.1f} CPU")
 
 
-def test_a_bot_with_a_tenth_of_the_log():
+def test_a_bot_with_a_tenth_of_the_log(timed):
     customers, rows = SIZES[0]
     events = log(rows=rows, customers=customers).with_columns(
         customer_id=pl.when(pl.int_range(pl.len()) % 10 == 0).then(-1).otherwise("customer_id")

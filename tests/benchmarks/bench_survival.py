@@ -6,8 +6,6 @@ SMOKE=1 takes small sizes (does it run at all?). Nothing is asserted about time;
 from __future__ import annotations
 
 import os
-import time
-from statistics import median
 
 import numpy as np
 import polars as pl
@@ -20,18 +18,6 @@ from shoptoolkit.survival import kaplan_meier, repurchase_spells, restricted_mea
 
 SMOKE = os.environ.get("SMOKE") == "1"
 ROWS = 20_000 if SMOKE else 10_000_000
-
-
-def timed(function, *, times=3):
-    """Median wall and CPU seconds, and the last answer; one run before to load and compile."""
-    function() if times > 1 else None
-    walls, cpus, answer = [], [], None
-    for _ in range(times):
-        wall, cpu = time.perf_counter(), time.process_time()
-        answer = function()
-        walls.append(time.perf_counter() - wall)
-        cpus.append(time.process_time() - cpu)
-    return median(walls), median(cpus), answer
 
 
 def tell(name, ours, theirs, *, peer="lifelines"):
@@ -47,7 +33,7 @@ def whole_day_spells(n, seed=1):
 
 
 @pytest.mark.parametrize("n", [ROWS])
-def test_kaplan_meier(n):
+def test_kaplan_meier(timed, n):
     spells = whole_day_spells(n).drop("country")
     duration, seen = spells["duration_days"].to_numpy(), spells["repurchased"].to_numpy()
     ours = timed(lambda: kaplan_meier(spells))
@@ -61,7 +47,7 @@ def test_kaplan_meier(n):
 @pytest.mark.parametrize("whole", [True, False], ids=["whole days", "fractional days"])
 @pytest.mark.parametrize("n", [2_000] if SMOKE else [100_000, 1_000_000])
 @pytest.mark.filterwarnings("ignore::scipy.integrate.IntegrationWarning")
-def test_restricted_mean_difference(n, whole):
+def test_restricted_mean_difference(timed, n, whole):
     """lifelines integrates by quadrature over pandas lookups: its time grows with the days more than with the rows."""
     spells = whole_day_spells(n)
     if not whole:
@@ -96,7 +82,7 @@ def lines_of(n, seed=1):
     )
 
 
-def test_from_lines_to_orders_to_spells():
+def test_from_lines_to_orders_to_spells(timed):
     lines = lines_of(ROWS)
     wall, _, table = timed(lambda: orders(lines), times=1)
     print(f"\norders: {wall:.2f} s for {ROWS:,} lines, {ROWS / wall / 1e6:.2f} M rows/s, {len(table):,} orders")
