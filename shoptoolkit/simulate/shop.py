@@ -1,47 +1,50 @@
-"""A small shop whose truth is known: customers who order at their own rate until they drop out.
+"""A shop whose truth is known: its log, its customers, its experiment.
 
-In: numbers and `rng`. Out: `shop` -> `Shop` with events (for the contract), customers (their latent traits) and truth
-(the population's curve per source, in closed form).
+In: numbers and `rng`. Out: `shop` -> `Shop`, in memory; `write_shop` writes the same as parquet files, of any size.
+
+Customers are made in blocks of 10,000, each from a seed of its own, so that what comes out depends neither on the
+number of threads nor on how it is kept.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
-SOURCES = {
-    "organic": (0.45, 1.0),
-    "search": (0.25, 0.75),
-    "paid": (0.30, 0.5),
-}  # share of customers, factor on the rate
-CATEGORIES = {
-    "beauty": (0.30, 14.0),
-    "home": (0.25, 28.0),
-    "fashion": (0.25, 35.0),
-    "snacks": (0.20, 8.0),
-}  # share, price
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
+from shoptoolkit.simulate.experiment import Experiment
+from shoptoolkit.simulate.frames import assignments_of, customers_of, events_of
+from shoptoolkit.simulate.limits import check_whole
+from shoptoolkit.simulate.recipe import Block, Recipe, live_block
+from shoptoolkit.simulate.shoppers import Shoppers
+from shoptoolkit.simulate.truth import Truth
+
+_BLOCK = 10_000
+_LONGEST = 3_660  # days
+_ORDER = ("at", "customer_id")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Shop:
     """A simulated shop.
 
-    `events`: Events (purchases and refunds; prices in the shop's currency). `customers`: customer_id, source,
-    joined_at, rate (orders per day while active), drop_probability (after each order). `truth`: group (a source, or
-    "all"), duration_days, survival (probability of no next order within that many days of the first),
-    restricted_mean_days (its area up to that day). `as_of`: the first day after the log. Every customer's whole history
-    is in the log.
+    `events`: Events, sorted by time: impressions, clicks, views, watching, searches, carts, checkouts, purchases and
+    refunds, with `known_at`. `assignments`: Assignments of the experiment, empty without one. `customers`: customer_id,
+    source (of the first order), joined_at. `truth`: what is behind it all. `as_of`: the first day after the log. Every
+    customer's whole history is in the log. Geo panel, media and auctions of the same customers are still to come.
     """
 
     events: pl.DataFrame
+    assignments: pl.DataFrame
     customers: pl.DataFrame
-    truth: pl.DataFrame
+    truth: Truth
     as_of: date
 
     def __repr__(self) -> str:
@@ -54,144 +57,169 @@ def shop(
     n_customers: int = 4_000,
     days: int = 365,
     start: date = date(2025, 1, 1),
-    rate_shape: float = 0.9,
-    rate_scale_days: float = 30.0,
-    dropout: tuple[float, float] = (0.8, 2.4),
-    refund_share: float = 0.05,
+    shoppers: Shoppers | None = None,
+    experiment: Experiment | None = None,
+    threads: int = 1,
 ) -> Shop:
-    """Simulate a shop whose customers order at a gamma-distributed rate and drop out after any order.
+    """Simulate a shop: who buys, why, and what an ad changed, all of it known.
 
-    The BG/NBD shop in whole days: customer i joins on a day of the log, waits ceil(exponential(rate_i)) days from order
-    to order, and stops for good after any order with probability p_i.
+    Customers join evenly over the log with an order, order again at a rate and in a rhythm of their own, and stop for
+    good after some order. Watching content, promotions, weekdays and the year move their rate.
 
     Parameters
     ----------
     rng
         Seed or Generator.
     n_customers, days, start
-        Size and window of the log; customers join evenly over the window.
-    rate_shape, rate_scale_days
-        Rates are gamma: shape, and days per unit for organic customers (mean rate = shape / days); customers from
-        search and ads order at 0.75 and 0.5 times that.
-    dropout
-        p is Beta(a, b); mean a / (a + b).
-    refund_share
-        Share of order lines that come back, 1 to 20 days later.
+        Size and window of the log.
+    shoppers
+        How customers behave; None: `Shoppers()`.
+    experiment
+        A randomised ad experiment among them, e.g. `Experiment()`; None: none.
+    threads
+        Blocks of 10,000 customers made at a time; the result is the same for any number.
 
     Returns
     -------
     Shop
-        Events sorted by time, latent traits, and the population's truth.
+        Events, assignments, customers, and the truth.
 
-    References
-    ----------
-    Fader, Hardie and Lee (2005), Marketing Science 24, 275-284.
+    Notes
+    -----
+    The default shop beside two real ones (orders above zero; gaps are those seen between orders of a customer):
+
+    ================================  ===========  =================  ==============
+    what                              this shop    UCI Online Retail  CDNOW
+    ================================  ===========  =================  ==============
+    days of log                       365          373                546
+    orders a day per 1,000 customers  7.7          11.4               5.4
+    orders per customer               2.8          4.3                3.0
+    customers with one order, %       45           34                 50
+    days between orders, quartiles    9, 23, 52    12, 28, 58         12, 34, 94
+    their deviation / mean            1.2          1.2                1.3
+    value of an order, quartiles      18, 32, 53   158, 303, 472      14.5, 26, 44
+    ================================  ===========  =================  ==============
+
+    Raises
+    ------
+    ValueError
+        A number is out of its range, or the experiment does not fit into the log.
+    TypeError
+        A parameter is of the wrong type.
 
     Examples
     --------
     >>> small = shop(n_customers=100, days=90, rng=7)
     >>> small.customers.columns
-    ['customer_id', 'source', 'joined_at', 'rate', 'drop_probability']
+    ['customer_id', 'source', 'joined_at']
     """
-    rng = np.random.default_rng(rng)
-    for name, value in {
-        "n_customers": n_customers,
-        "days": days,
-        "rate_shape": rate_shape,
-        "rate_scale_days": rate_scale_days,
-    }.items():
-        if value <= 0:
-            raise ValueError(f"{name} is {value}; it must be > 0.")
-    if min(dropout) <= 0:
-        raise ValueError(f"dropout is {dropout}; both shapes of the beta must be > 0, e.g. (0.8, 2.4).")
-    if not 0 <= refund_share < 1:
-        raise ValueError(f"refund_share is {refund_share}; a share of lines, from 0 to below 1.")
-    customers = _customers(n_customers, days, rate_shape, rate_scale_days, dropout, rng)
-    who, day = _order_days(customers, days, rng)
-    events = _events(customers, who, day, days, start, refund_share, rng)
-    truth = _truth(days, rate_shape, rate_scale_days, dropout[0] / sum(dropout))
-    joined = pl.lit(start) + pl.duration(days=pl.col("joined_day"))
-    people = customers.select(
-        "customer_id", "source", joined_at=joined, rate="rate", drop_probability="drop_probability"
-    )
-    return Shop(events=events, customers=people, truth=truth, as_of=start + timedelta(days=days))
-
-
-def _customers(
-    n: int, days: int, shape: float, scale: float, dropout: tuple[float, float], rng: np.random.Generator
-) -> pl.DataFrame:
-    shares, factors = (np.array(column) for column in zip(*SOURCES.values(), strict=True))
-    source = rng.choice(len(SOURCES), n, p=shares)
-    return pl.DataFrame(
-        {
-            "customer_id": np.arange(1, n + 1),
-            "source": pl.Series(np.array(list(SOURCES))[source]),
-            "joined_day": rng.integers(0, days, n),
-            "rate": rng.gamma(shape, 1.0, n) * factors[source] / scale,
-            "drop_probability": rng.beta(*dropout, n),
-        }
+    recipe, seeds, sizes = _plan(rng, n_customers, days, start, shoppers, experiment, threads)
+    made = list(_in_order(lambda k: _make(recipe, seeds[k], sizes[k], k * _BLOCK + 1), len(sizes), threads))
+    blocks, frames = [block for block, _ in made], [frame for _, frame in made]
+    return Shop(
+        events=pl.concat(frames).sort(_ORDER, maintain_order=True),
+        assignments=pl.concat(assignments_of(recipe, block, k * _BLOCK + 1) for k, block in enumerate(blocks)),
+        customers=pl.concat(customers_of(recipe, block, k * _BLOCK + 1) for k, block in enumerate(blocks)),
+        truth=Truth(recipe=recipe, blocks=tuple(block.settled() for block in blocks)),
+        as_of=start + timedelta(days=days),
     )
 
 
-def _order_days(customers: pl.DataFrame, days: int, rng: np.random.Generator) -> tuple[Ints, Ints]:
-    """Which customer (row) orders on which day; a round per order number, over those still active."""
-    rate, drop = customers["rate"].to_numpy(), customers["drop_probability"].to_numpy()
-    who, day = np.arange(len(customers)), customers["joined_day"].to_numpy()
-    all_who, all_days = [], []
-    while len(who):
-        all_who.append(who)
-        all_days.append(day)
-        gap = np.ceil(np.minimum(rng.exponential(1.0, len(who)) / np.maximum(rate[who], 1e-300), 1e9)).astype(np.int64)
-        stays = (rng.random(len(who)) >= drop[who]) & (day + gap < days)
-        who, day = who[stays], (day + gap)[stays]
-    return np.concatenate(all_who), np.concatenate(all_days)
+def write_shop(
+    folder: str | Path,
+    *,
+    rng: int | np.random.Generator,
+    n_customers: int,
+    days: int = 365,
+    start: date = date(2025, 1, 1),
+    shoppers: Shoppers | None = None,
+    experiment: Experiment | None = None,
+    threads: int = 1,
+) -> int:
+    """Write a shop of any size as parquet: events/, assignments/ and customers/ in parts of 10,000 customers.
 
+    The rows are those of `shop` with the same numbers, each part sorted by time. Memory holds `threads` parts at once.
 
-def _events(
-    customers: pl.DataFrame, who: Ints, day: Ints, days: int, start: date, refund_share: float, rng: np.random.Generator
-) -> pl.DataFrame:
-    """Lines of orders, and the refunds of some of them."""
-    lines = 1 + rng.poisson(0.7, len(who))
-    order = np.repeat(np.arange(len(who)), lines)
-    shares, prices = (np.array(column) for column in zip(*CATEGORIES.values(), strict=True))
-    category = rng.choice(len(CATEGORIES), len(order), p=shares)
-    second = np.clip(rng.normal(14.5, 4.0, len(who)), 0, 23.99) * 3600
-    at = day * 86_400 + second.astype(np.int64)
-    bought = pl.DataFrame(
-        {
-            "customer_id": customers["customer_id"].to_numpy()[who][order],
-            "seconds": at[order],
-            "event": "purchase",
-            "order_id": order + 1,
-            "item_id": 100 * (category + 1) + rng.integers(0, 50, len(order)),
-            "category": pl.Series(np.array(list(CATEGORIES))[category]),
-            "price": np.round(prices[category] * rng.lognormal(-0.08, 0.4, len(order)), 2),
-            "quantity": 1 + rng.poisson(0.3, len(order)),
-            "source": pl.Series(customers["source"].to_numpy()[who][order]),
-        }
-    )
-    wait = rng.integers(86_400, 20 * 86_400, len(order))
-    returns = bought.with_columns(event=pl.lit("refund"), seconds=pl.col("seconds") + wait)
-    returns = returns.filter(pl.Series(rng.random(len(order)) < refund_share) & (pl.col("seconds") < days * 86_400))
-    log = pl.concat([bought, returns]).sort("seconds", "order_id", maintain_order=True)
-    moment = pl.lit(datetime.combine(start, datetime.min.time())) + pl.duration(seconds=pl.col("seconds"))
-    return log.select("customer_id", moment.cast(pl.Datetime("us")).alias("at"), pl.exclude("customer_id", "seconds"))
+    Parameters
+    ----------
+    folder
+        Where to write; made if it is not there. Read the log back by `contract.read_events("folder/events/*.parquet")`.
+    rng, n_customers, days, start, shoppers, experiment, threads
+        As in `shop`.
 
+    Returns
+    -------
+    int
+        Rows of the log.
 
-def _truth(days: int, shape: float, scale: float, mean_drop: float) -> pl.DataFrame:
-    """P(no next order within t whole days) = E[p] + (1 - E[p]) (a / (a + t))^r, the gamma rate integrated out."""
-    t = np.arange(days + 1, dtype=np.float64)
-    curves: dict[str, Floats] = {}
-    for source, (_, factor) in SOURCES.items():
-        curves[source] = mean_drop + (1 - mean_drop) * (scale / (scale + factor * t)) ** shape
-    curves["all"] = np.sum([share * curves[source] for source, (share, _) in SOURCES.items()], axis=0)
-    return pl.concat(
-        pl.DataFrame(
-            {"group": group, "duration_days": t.astype(float), "survival": curve, "restricted_mean_days": _area(curve)}
+    Raises
+    ------
+    FileExistsError
+        There are parts in the folder already.
+    ValueError, TypeError
+        As in `shop`.
+    """
+    recipe, seeds, sizes = _plan(rng, n_customers, days, start, shoppers, experiment, threads)
+    folder = Path(folder)
+    if old := sorted(folder.glob("*/part-*.parquet")):
+        raise FileExistsError(
+            f"folder is '{folder}', which holds {len(old)} parts, e.g. {old[0].name}; name a new one."
         )
-        for group, curve in curves.items()
-    )
+    for name in ("events", "assignments", "customers"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    return sum(_in_order(lambda k: _write(folder, recipe, seeds[k], sizes[k], k), len(sizes), threads))
 
 
-def _area(curve: Floats) -> Floats:
-    return np.concatenate([[0.0], np.cumsum(curve)[:-1]])
+def _plan(
+    rng: int | np.random.Generator,
+    n_customers: int,
+    days: int,
+    start: date,
+    shoppers: Shoppers | None,
+    experiment: Experiment | None,
+    threads: int,
+) -> tuple[Recipe, list[np.random.SeedSequence], list[int]]:
+    check_whole(n_customers=n_customers, days=days, threads=threads)
+    if days > _LONGEST:
+        raise ValueError(f"days is {days}; at most {_LONGEST}, ten years.")
+    if not isinstance(start, date):
+        raise TypeError(f"start is {start!r}; it must be a date, e.g. date(2025, 1, 1).")
+    start = start.date() if isinstance(start, datetime) else start
+    _check_type("shoppers", shoppers, Shoppers)
+    _check_type("experiment", experiment, Experiment)
+    recipe = Recipe(shoppers=shoppers or Shoppers(), experiment=experiment, days=days, start=start)
+    if experiment:
+        experiment.starts(days)
+    sizes = [min(_BLOCK, n_customers - done) for done in range(0, n_customers, _BLOCK)]
+    root = np.random.SeedSequence(int(np.random.default_rng(rng).integers(2**63)))
+    return recipe, root.spawn(len(sizes)), sizes
+
+
+def _check_type(name: str, value: object, kind: type) -> None:
+    if value is not None and not isinstance(value, kind):
+        raise TypeError(f"{name} is {value!r}; it must be {kind.__name__}(...) or None.")
+
+
+def _in_order(work: Callable[[int], T], n: int, threads: int) -> Iterator[T]:
+    """Results of work(0) to work(n - 1) in order; never more than `threads` are under way."""
+    with ThreadPoolExecutor(threads) as pool:
+        for first in range(0, n, threads):
+            yield from pool.map(work, range(first, min(first + threads, n)))
+
+
+def _make(recipe: Recipe, seed: np.random.SeedSequence, size: int, first_id: int) -> tuple[Block, pl.DataFrame]:
+    rng = np.random.default_rng(seed)
+    block = live_block(recipe, size, rng)
+    return block, events_of(recipe, block, rng, first_id)
+
+
+def _write(folder: Path, recipe: Recipe, seed: np.random.SeedSequence, size: int, part: int) -> int:
+    block, events = _make(recipe, seed, size, first_id := part * _BLOCK + 1)
+    frames = {
+        "events": events.sort(_ORDER, maintain_order=True),
+        "assignments": assignments_of(recipe, block, first_id),
+        "customers": customers_of(recipe, block, first_id),
+    }
+    for name, frame in frames.items():
+        frame.write_parquet(folder / name / f"part-{part:05d}.parquet")
+    return len(events)

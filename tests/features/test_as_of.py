@@ -15,7 +15,7 @@ from polars.testing import assert_frame_equal
 from shoptoolkit.contract import ContractError
 from shoptoolkit.contract.schemas import EVENT_KINDS
 from shoptoolkit.features import FeatureSpec, as_of_features
-from shoptoolkit.simulate import shop
+from shoptoolkit.simulate import Shoppers, shop
 
 START = datetime(2025, 1, 1)
 TICK = timedelta(microseconds=1)
@@ -276,7 +276,7 @@ def test_money_is_summed_to_the_cent():
 
 
 def test_a_whole_shop_adds_up():
-    world = shop(n_customers=300, days=200, rng=3)
+    world = shop(n_customers=300, days=200, rng=3, shoppers=Shoppers(late_share=0))
     people, events = world.events.select(pl.col("customer_id").unique()), world.events
     spec = FeatureSpec(windows_days=(365,), kinds=("purchase",))
     table = as_of_features(events, people.with_columns(as_of=pl.lit(world.as_of)), spec=spec)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from shoptoolkit.contract import ContractError, Orders, check
 from shoptoolkit.features import orders
-from shoptoolkit.simulate import shop
+from shoptoolkit.simulate import Shoppers, shop
 
 START = datetime(2025, 1, 1)
 SCHEMA = {
@@ -133,7 +133,7 @@ def main_category(lines):
 
 
 def test_the_money_of_a_whole_shop_adds_up_to_the_cent():
-    events = shop(n_customers=800, rng=1, refund_share=0.2).events
+    events = shop(n_customers=800, rng=1, shoppers=Shoppers(refund_share=0.2)).events
     table, kind = orders(events), pl.col("event")
     cents = (pl.col("price") * 100).round().cast(pl.Int64) * pl.col("quantity")
     bought, back = (events.filter(kind == name).select(cents.sum()).item() for name in ("purchase", "refund"))

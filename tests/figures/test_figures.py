@@ -147,9 +147,9 @@ def test_the_line_is_the_curve_and_the_band_its_interval():
 
 
 def test_the_truth_is_drawn_beside_each_curve():
-    ax = figures.survival_curve(survival.kaplan_meier(SPELLS, by="source"), truth=WORLD.truth, until=60)
+    ax = figures.survival_curve(survival.kaplan_meier(SPELLS, by="source"), truth=WORLD.truth.curves, until=60)
     assert len(ax.lines) == 6
-    paid = WORLD.truth.filter((pl.col("group") == "paid") & (pl.col("duration_days") <= 60))
+    paid = WORLD.truth.curves.filter((pl.col("group") == "paid") & (pl.col("duration_days") <= 60))
     assert any(line.get_ydata().tolist() == paid["survival"].to_list() for line in ax.lines)
 
 

@@ -440,7 +440,7 @@ def test_the_interval_covers_the_truth_about_as_often_as_it_says(interval):
         world = shop(n_customers=300, rng=seed)
         orders = first_and_next(world)
         curve = kaplan_meier(repurchase_spells(orders, as_of=world.as_of), level=0.9, interval=interval)
-        truth = dict(world.truth.filter(pl.col("group") == "all").select("duration_days", "survival").rows())
+        truth = dict(world.truth.curves.filter(pl.col("group") == "all").select("duration_days", "survival").rows())
         hits.append([covered(curve, day, truth[day]) for day in days])
     share = np.mean(hits, axis=0)  # Monte-Carlo error .024
     assert (np.abs(share - 0.9) < 0.075).all(), share

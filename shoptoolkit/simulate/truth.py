@@ -1,0 +1,272 @@
+"""What is behind a simulated shop: computed from its parameters and latent states, not estimated from its log.
+
+In: a `Recipe` and its customers. Out: `Truth`: `customers` (each one's state and what can be expected of it), `curves`
+(how soon customers come back), `arms` (what the experiment changed, day by day), `estimates` (the population value per
+question, as rows of Estimates).
+
+What has no closed form is the mean over replicate customers of the same recipe, made without a log and, where an
+experiment is in it, lived twice, with and without the ad. Equal recipes share the result, whatever their seed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+import polars as pl
+
+from shoptoolkit.contract import EstimateTable, estimate_row, refused_row
+from shoptoolkit.simulate.experiment import HORIZON_DAYS
+from shoptoolkit.simulate.frames import traits_of
+from shoptoolkit.simulate.moments import EXPERIMENT, LATER, ORDER
+from shoptoolkit.simulate.recipe import Block, Recipe, futures, live_block
+from shoptoolkit.simulate.shoppers import ACQUISITION, Floats, Ints, Table, basket
+
+REPLICATES = 200_000  # customers behind every population value
+FUTURES = 100  # lives of each customer after the log
+VALUE_DAYS = (30, 90, 365)
+_BLOCK = 20_000
+_SEED = 20_260_101  # of the replicates: a truth must not change from run to run
+_COME_BACK = (30, 90)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Truth:
+    """The truth of a simulated shop; each part is worked out when it is first looked at.
+
+    `customers`, one row each: customer_id, source, joined_at, rate (orders per day while active, nothing watched),
+    rhythm (shape of the gaps), drop_probability (after each order), price_sensitivity, watch_sessions_per_day,
+    order_value (expected, full prices, before refunds), active (at the end of the log), dropped_on (null if active);
+    expected_uplift (orders that treatment rather than control is expected to add within 90 days of the assignment,
+    given traits, activity and watching; null if not assigned); orders_30d, orders_90d, orders_365d and revenue_30d ...
+    (expected after the log, given the state at its end: means over 100 futures).
+
+    `curves`: group (source of the first order, "all"), duration_days, survival (share without a next order so many days
+    after the first, were all followed that long), restricted_mean_days.
+
+    `arms`: group (control, treatment), duration_days (since the assignment), survival (share without an order since),
+    restricted_mean_days, mean_cumulative_orders. Empty without an experiment.
+
+    `estimates`: one row of Estimates per question; standard_error, low and high are those of the replicates.
+    """
+
+    recipe: Recipe
+    blocks: tuple[Block, ...]
+
+    def __repr__(self) -> str:
+        return f"Truth over {REPLICATES:,} replicate customers: .customers, .curves, .arms, .estimates"
+
+    @property
+    def curves(self) -> pl.DataFrame:
+        """How soon customers come back after the first order."""
+        return _population(self.recipe).curves
+
+    @property
+    def arms(self) -> pl.DataFrame:
+        """What the experiment changed, by arm and day."""
+        return _population(self.recipe).arms
+
+    @property
+    def estimates(self) -> EstimateTable:
+        """The population value per question."""
+        return _population(self.recipe).estimates
+
+    @cached_property
+    def customers(self) -> pl.DataFrame:
+        """Each customer's state, and what can be expected of it."""
+        people = np.concatenate([block.people for block in self.blocks])
+        told = traits_of(self.recipe, people, first_id=1)
+        uplift = np.concatenate([_uplift(block) for block in self.blocks])
+        rng = np.random.default_rng(_SEED)
+        return told.with_columns(
+            pl.Series("expected_uplift", uplift).fill_nan(None), *_values(self.recipe, people, rng)
+        )
+
+
+def _uplift(block: Block) -> Floats:
+    """New orders expected of the assigned; nan for the others."""
+    if block.arms is None:
+        return np.full(len(block.people), np.nan)
+    return np.where(block.arms.assigned, block.new_orders, np.nan)
+
+
+def _values(recipe: Recipe, people: Table, rng: np.random.Generator) -> list[pl.Series]:
+    """Orders and revenue to be expected within so many days after the log; nothing of those who have dropped out."""
+    active = np.flatnonzero(people["active"])
+    some, worth = people[active], _price_level(recipe, recipe.days + max(VALUE_DAYS))
+    orders, levels = np.zeros((2, len(VALUE_DAYS), len(people)))
+    for _ in range(FUTURES):
+        moments = futures(recipe, some, max(VALUE_DAYS), rng)
+        for k, days in enumerate(VALUE_DAYS):
+            orders[k, active] += _count(moments, len(some), recipe.days, recipe.days + days)
+            levels[k, active] += _count(moments, len(some), recipe.days, recipe.days + days, worth)
+    revenue = levels * basket(recipe.shoppers, people)
+    told = [(f"orders_{days}d", one) for days, one in zip(VALUE_DAYS, orders, strict=True)]
+    told += [(f"revenue_{days}d", one) for days, one in zip(VALUE_DAYS, revenue, strict=True)]
+    return [pl.Series(name, one / FUTURES) for name, one in told]
+
+
+def _price_level(recipe: Recipe, days: int) -> Floats:
+    """What is left of a full price on each day."""
+    return np.where(recipe.calendar(days).promotion, 1.0 - recipe.shoppers.promotion_depth, 1.0)
+
+
+class Population(NamedTuple):
+    """The truth that all worlds of one recipe share."""
+
+    curves: pl.DataFrame
+    arms: pl.DataFrame
+    estimates: EstimateTable
+
+
+@lru_cache(maxsize=8)
+def _population(recipe: Recipe) -> Population:
+    """Means over replicate customers."""
+    rng = np.random.default_rng(_SEED)
+    parts = [_replicate(recipe, _BLOCK, rng) for _ in range(REPLICATES // _BLOCK)]
+    made = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    curves, arms = _curves(recipe, made), _arms(made)
+    return Population(curves, arms, EstimateTable.from_rows([*_return_rows(made), *_ad_rows(recipe, made)]))
+
+
+def _replicate(recipe: Recipe, n: int, rng: np.random.Generator) -> dict[str, Floats]:
+    """What is asked of each of n replicate customers, followed for as long after joining as the log lasts."""
+    block = live_block(recipe, n, rng, days=2 * recipe.days, treat_all=True)
+    is_order = np.isin(block.moments["kind"], (ORDER, LATER))
+    treated, own = block.moments[is_order], block.own
+    told: dict[str, Any] = {"source": block.people["source"]}
+    world = own
+    if block.arms is not None:
+        in_treatment = block.arms.treated
+        world = np.concatenate([own[~in_treatment[own["customer"]]], treated[in_treatment[treated["customer"]]]])
+        is_own = np.flatnonzero(is_order) < len(own)
+        told |= {"assigned": block.arms.assigned, "shown": block.arms.assigned & block.arms.shown}
+        told |= {"basket": basket(recipe.shoppers, block.people)}
+        told |= {f"control_{name}": one for name, one in _answers(recipe, n, own).items()}
+        told |= {f"treatment_{name}": one for name, one in _answers(recipe, n, treated).items()}
+        told |= _made_of(recipe, n, own, treated, is_own)
+        told |= {"logged": _count(world, n, 0, recipe.days), "logged_own": _count(own, n, 0, recipe.days)}
+    gap = _wait(world, n, block.people["joined"])
+    return told | {"gap": np.where(gap <= recipe.days, gap, np.inf)}
+
+
+def _wait(moments: Table, n: int, after: Ints) -> Floats:
+    """Days from a day of each customer to the first order after it."""
+    first = np.full(n, np.inf)
+    later = moments[moments["day"] > after[moments["customer"]]]
+    np.minimum.at(first, later["customer"], later["day"])
+    return first - after
+
+
+def _count(moments: Table, n: int, first: int, last: int, weight: Floats | None = None) -> Floats:
+    """Each customer's orders from a day to before another, or the sum of their weights by day."""
+    some = moments[(moments["day"] >= first) & (moments["day"] < last)]
+    return np.bincount(some["customer"], None if weight is None else weight[some["day"]], minlength=n).astype(float)
+
+
+def _answers(recipe: Recipe, n: int, moments: Table) -> dict[str, Any]:
+    """Outcomes of the experiment in one arm, if all were in it."""
+    start, flight = recipe.assigned_on, recipe.experiment.flight_days  # type: ignore[union-attr]
+    end = start + HORIZON_DAYS
+    return {
+        "wait": _wait(moments, n, np.full(n, start - 1)),
+        "orders": _count(moments, n, start, end),
+        "in_flight": _count(moments, n, start, start + flight),
+        "levels": _count(moments, n, start, end, _price_level(recipe, 2 * recipe.days)),
+        "daily": np.bincount(moments["day"], minlength=end)[start:end],
+    }
+
+
+def _made_of(recipe: Recipe, n: int, own: Table, treated: Table, is_own: Any) -> dict[str, Floats]:
+    """Orders through the ad, of each kind, within the horizon of the assignment."""
+    start, end = recipe.assigned_on, recipe.assigned_on + HORIZON_DAYS
+    kept = treated[is_own]
+    through = kept["campaign"] == EXPERIMENT
+    moved = kept["day"] != own["day"]
+    kinds = {"displaced": kept[through & ~moved], "pulled": kept[through & moved], "new": treated[~is_own]}
+    return {name: _count(some, n, start, end) for name, some in kinds.items()}
+
+
+def _curves(recipe: Recipe, made: dict[str, Any]) -> pl.DataFrame:
+    groups = {name: made["gap"][made["source"] == k] for k, name in enumerate(ACQUISITION)} | {"all": made["gap"]}
+    return pl.concat(_curve(name, gap, recipe.days) for name, gap in groups.items())
+
+
+def _curve(group: str, wait: Floats, days: int) -> pl.DataFrame:
+    """The share still waiting after each number of whole days, and the area under it."""
+    ended = np.bincount(wait[wait <= days].astype(np.int64), minlength=days + 1)
+    left = 1 - np.cumsum(ended) / len(wait)
+    area = np.concatenate([[0.0], np.cumsum(left)[:-1]])
+    day = np.arange(days + 1, dtype=float)
+    return pl.DataFrame({"group": group, "duration_days": day, "survival": left, "restricted_mean_days": area})
+
+
+def _arms(made: dict[str, Any]) -> pl.DataFrame:
+    """What the assigned do in either arm, if all were in it."""
+    empty = _curve("all", np.array([np.inf]), 0).with_columns(mean_cumulative_orders=0.0).clear()
+    if "assigned" not in made:
+        return empty
+    told, among = [], made["assigned"]
+    for arm in ("control", "treatment"):
+        daily = made[f"{arm}_daily"].reshape(-1, HORIZON_DAYS).sum(axis=0)
+        orders = pl.Series("mean_cumulative_orders", np.concatenate([[0.0], np.cumsum(daily)]) / among.sum())
+        told.append(_curve(arm, made[f"{arm}_wait"][among], HORIZON_DAYS).with_columns(orders))
+    return pl.concat(told)
+
+
+def _return_rows(made: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    groups = {"all": made["gap"]} | {name: made["gap"][made["source"] == k] for k, name in enumerate(ACQUISITION)}
+    for group, gap in groups.items():
+        told: dict[str, Any] = {"question": "Do customers come back?", "estimand": "after the first order"}
+        told["group"] = group
+        for days in _COME_BACK:
+            yield _row(gap <= days, metric="share who bought again", measure="share", horizon_days=days, **told)
+        mean = np.minimum(gap, HORIZON_DAYS)
+        yield _row(mean, metric="days until the next order", measure="days", horizon_days=HORIZON_DAYS, **told)
+
+
+def _ad_rows(recipe: Recipe, made: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    told: dict[str, Any] = {"question": "What does watching do to buying?", "estimand": "factor on the order rate"}
+    told |= {"metric": "doubling of 10 + recent minutes", "measure": "factor", "method": "parameter", "group": "all"}
+    yield estimate_row(estimate=2.0**recipe.shoppers.watch_effect, standard_error=0.0, level=0.95, n=0, **told)
+    if recipe.experiment is None:
+        return
+    part = {name: one[made["assigned"]] for name, one in made.items() if len(one) == len(made["assigned"])}
+    flight, shown = recipe.experiment.flight_days, part["shown"].astype(float)
+    added = {name: part[f"treatment_{name}"] - part[f"control_{name}"] for name in ("orders", "in_flight", "levels")}
+    revenue = added["levels"] * part["basket"]
+    waits = [np.minimum(part[f"{arm}_wait"], HORIZON_DAYS) for arm in ("treatment", "control")]
+    through = part["displaced"] + part["pulled"] + part["new"]
+    told = {"question": "What did the ads add?", "contrast": "treatment - control", "horizon_days": HORIZON_DAYS}
+    assigned, exposed = {"estimand": "per assigned customer"} | told, {"estimand": "per exposed customer"} | told
+    yield _row(added["orders"], metric="orders", measure="orders", **assigned)
+    yield _row(added["in_flight"], metric="orders", measure="orders", **assigned | {"horizon_days": flight})
+    yield _row(revenue, metric="revenue", measure="currency", **assigned)
+    yield _row(waits[0] - waits[1], metric="days until the next order", measure="days", **assigned)
+    yield _row(added["orders"], shown, metric="orders", measure="orders", **exposed)
+    yield _row(revenue, shown, metric="revenue", measure="currency", **exposed)
+    yield _row(through, shown, metric="orders through the ad", measure="orders", **exposed)
+    told |= {"question": "Whose orders are those through the ad?", "estimand": "share of orders through the ad"}
+    for name in ("displaced", "pulled", "new"):
+        yield _row(part[name], through, metric=name, measure="share", **told)
+    told |= {"question": "Did the ad borrow from later?", "estimand": "(L(flight) - L(horizon)) / L(flight)"}
+    borrowed = added["in_flight"] - added["orders"]
+    yield _row(borrowed, added["in_flight"], metric="pull-forward", measure="share", **told)
+    told = {"question": "What share of orders comes unprompted?", "estimand": "orders there would be without the ad"}
+    yield _row(made["logged_own"], made["logged"], metric="orders", measure="share", **told)
+
+
+def _row(top: Floats, bottom: Floats | None = None, **rest: Any) -> dict[str, Any]:
+    """The mean over replicates, or the ratio of two means, with its Monte-Carlo error."""
+    told: dict[str, Any] = {"group": "all", "method": f"{REPLICATES:,} replicate customers", "n": len(top)} | rest
+    if bottom is None:
+        bottom = np.ones(len(top))
+    if not bottom.any():
+        return refused_row(reason="Nothing to divide by: what it is a share of never happens here.", level=0.95, **told)
+    ratio = top.mean() / bottom.mean()
+    error = np.std(top - ratio * bottom) / abs(bottom.mean()) / math.sqrt(len(top))
+    return estimate_row(estimate=float(ratio), standard_error=float(error), level=0.95, **told)
