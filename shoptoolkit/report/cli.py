@@ -1,6 +1,7 @@
 """The command line: words come in, reports and one line per notebook go out.
 
-- `main`: `shoptoolkit report [NAMES] -p key=value --jobs N --time-limit S --out DIR --notebooks DIR`.
+- `main`: `shoptoolkit report [NAMES] -p key=value --jobs N --time-limit S --out DIR --notebooks DIR`, and
+  `shoptoolkit simulate --customers N --days D --seed S --experiment --threads N --out DIR`.
 
 Exit status: 0 all is well, 1 a notebook failed, 2 the command was wrong (nothing was run), 130 interrupted.
 """
@@ -41,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     try:
         told = _parser().parse_args(words)
-        return _report(told, words)
+        return _simulate(told) if told.command == "simulate" else _report(told, words)
     except SystemExit as stop:  # argparse has printed its message
         return stop.code if isinstance(stop.code, int) else 2
     except KeyboardInterrupt:
@@ -62,7 +63,27 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("--time-limit", type=float, metavar="S", help="seconds for a whole notebook (no limit)")
     report.add_argument("--out", default="reports", metavar="DIR", help="where the reports go (reports)")
     report.add_argument("--notebooks", default="notebooks", metavar="DIR", help="where the notebooks are (notebooks)")
+    world = commands.add_parser("simulate", help="write a simulated shop as parquet files", allow_abbrev=False)
+    world.add_argument("--customers", type=int, default=4_000, metavar="N", help="customers (4000)")
+    world.add_argument("--days", type=int, default=365, metavar="D", help="days of the log (365)")
+    world.add_argument("--seed", type=int, default=20, metavar="S", help="seed: the same gives the same files (20)")
+    world.add_argument("--experiment", action="store_true", help="with a randomised ad experiment")
+    world.add_argument("--threads", type=int, default=1, metavar="N", help="parts made at a time (1)")
+    world.add_argument("--out", default="data/simulated", metavar="DIR", help="where it goes (data/simulated)")
     return parser
+
+
+def _simulate(told: argparse.Namespace) -> int:
+    from shoptoolkit import simulate
+
+    size = {"n_customers": told.customers, "days": told.days, "rng": told.seed, "threads": told.threads}
+    try:
+        rows = simulate.write_shop(told.out, experiment=simulate.Experiment() if told.experiment else None, **size)
+    except (ValueError, OSError) as error:
+        print(f"shoptoolkit simulate: {error}", file=sys.stderr)
+        return 2
+    _tell(f"{rows:,} events of {told.customers:,} customers: {told.out}/events/*.parquet")
+    return 0
 
 
 def _report(told: argparse.Namespace, words: Sequence[str]) -> int:
