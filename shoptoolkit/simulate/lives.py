@@ -101,7 +101,8 @@ def live(rng: Any, people: Table, calendar: Any, rules: Rules, hour: Floats, haz
     for i in range(len(people)):
         one, day = people[i], first
         if np.isnan(one.due):
-            moments, n = put(moments, n, i, one.joined, second_of_day(rng, hour), ORDER, one.source, NO_CAMPAIGN, 0.0)
+            campaign = ALWAYS_ON if one.source == PAID else NO_CAMPAIGN
+            moments, n = put(moments, n, i, one.joined, second_of_day(rng, hour), ORDER, one.source, campaign, 0.0)
             _after_order(rng, one, one.joined)
             day = one.joined + 1
         moments, n = _days(rng, i, one, day, calendar, rules, hour, hazard, moments, n)

@@ -29,7 +29,7 @@ SOURCES = ("organic", "search", "paid", "live")
 FAVOURITES = (0.6, 0.3, 0.1)  # how a customer's own picks fall on the three favourite categories
 PIECES = 1.3  # mean quantity of a line
 WARM_MINUTES = 10.0  # watching this much doubles the base of the effect of watching
-_WEEK = np.array([-0.5, -0.6, -0.4, -0.1, 0.4, 0.7, 0.5])  # Monday to Sunday: weekends are busy
+_WEEK = np.array([-0.5, -0.6, -0.4, -0.1, 0.4, 0.7, 0.5]) / 0.7  # Monday to Sunday: weekends are busy
 _YEAR_PEAK = 346  # day of the year: 12 December
 _HOURS = np.cos((np.arange(24) - 20.5) / 12 * np.pi)  # busiest in the evening
 _SENSITIVITY_SHAPE = 4.0
@@ -86,8 +86,8 @@ class Shoppers:
         Share of visits and orders that enter through an always-on ad although they would have come anyway, and through
         search. A day with a live show is entered from it.
     year_swing, weekday_swing, hour_swing
-        The rate swings by this share around its mean: over the year (highest on 12 December), over the week (highest on
-        Saturday), over the day (highest at half past eight in the evening).
+        The rate swings by up to this share around its mean: over the year (highest on 12 December), over the week
+        (highest on Saturday), over the day (highest at half past eight in the evening).
     promotion_depth, promotion_days, promotion_every_days
         Share off all prices on promotion days, which come for so many days every so many days (0 off: none).
     price_sensitivity
@@ -124,7 +124,7 @@ class Shoppers:
     paid_entry_share: float = share(0.1)
     search_entry_share: float = share(0.25)
     year_swing: float = share(0.1)
-    weekday_swing: float = share(0.3)
+    weekday_swing: float = share(0.2)
     hour_swing: float = share(0.8)
     promotion_depth: float = share(0.2)
     promotion_days: int = count(5)
