@@ -373,6 +373,14 @@ def test_a_fit_draws_customers_not_rows():
     assert "new draws of 400 customers" in often.accuracy.table["estimand"][0]
 
 
+@pytest.mark.parametrize("customers", [1, 19])
+def test_a_handful_of_customers_gives_no_interval(customers):
+    """One customer drawn again and again is always the same: an interval without width."""
+    table = fit(WORLD.with_columns(customer_id=pl.col("customer_id") % customers)).accuracy.table
+    assert set(table["verdict"]) == {"refused"}
+    assert f"the test part has {customers} customers; an interval needs at least 20. Choose" in table["reason"][0]
+
+
 def test_blocks_of_replicates_change_nothing(monkeypatch):
     from shoptoolkit.behaviour import accuracy as module
 
