@@ -14,42 +14,63 @@ import numpy.typing as npt
 import polars as pl
 
 from shoptoolkit.behaviour.encoding import Encoder, matrix
+from shoptoolkit.behaviour.parts import OUTCOME
+from shoptoolkit.contract import to_polars
 
 Floats = npt.NDArray[np.float64]
 _ROWS_PER_THREAD = 50_000  # on less, threads wait for each other longer than they work; the trees are the same
+_SETTINGS = {"tree_method": "hist", "min_child_weight": 5, "subsample": 0.8, "colsample_bynode": 0.8}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Trees:
-    """A booster and the encoder of the frames that it reads."""
+    """A booster and the encoder of the frames that it reads. It can be explained: see `explain.Explainable`."""
 
     booster: Any
     encoder: Encoder
     nthread: int
 
     @property
+    def features(self) -> tuple[str, ...]:
+        """Names, in sorted order; the booster's features are numbered in this order."""
+        return self.encoder.features
+
+    @property
+    def dtypes(self) -> dict[str, str]:
+        """Feature -> polars type in the training frame, as text."""
+        return dict(self.encoder.dtypes)
+
+    @property
     def rounds(self) -> int:
+        """Trees kept by early stopping."""
         return int(self.booster.num_boosted_rounds())
 
-    def margin(self, frame: pl.DataFrame) -> Floats:
-        """Log-odds by row."""
-        encoded = self.encoder.encode(frame)
-        return self._told(encoded, output_margin=True) if len(frame) else np.zeros(0)
+    def encode(self, frame: Any) -> pl.DataFrame:
+        """The features as the trees read them: Float64, Boolean and Enum columns, null where missing."""
+        return self.encoder.encode(to_polars(frame))
 
-    def contributions(self, frame: pl.DataFrame) -> tuple[Floats, Floats]:
-        """What each feature adds to the log-odds (rows x features), and the base: xgboost's path-dependent TreeSHAP."""
-        encoded = self.encoder.encode(frame)
-        if frame.is_empty():
-            return np.zeros((0, encoded.width)), np.zeros(0)
-        parts = self._told(encoded, pred_contribs=True)
+    def unseen_categories(self, frame: Any) -> pl.DataFrame:
+        """Categories of a frame that were not in the training part: feature, category, rows."""
+        return self.encoder.unseen(to_polars(frame))
+
+    def margin(self, frame: Any) -> Floats:
+        """Log-odds by row, before any calibration."""
+        return self._told(frame, output_margin=True).ravel()
+
+    def explain_margin(self, frame: Any) -> tuple[Floats, Floats]:
+        """Path-dependent TreeSHAP values of the log-odds (rows x features) and the base of each row."""
+        parts = self._told(frame, pred_contribs=True)
         return parts[:, :-1], parts[:, -1]
 
     def strongest(self) -> str:
         """The feature by whose splits the trees gain most."""
         gains = self.booster.get_score(importance_type="total_gain")
-        return self.encoder.features[int(max(gains, key=gains.__getitem__)[1:])] if gains else "none"
+        return self.features[int(max(gains, key=gains.__getitem__)[1:])] if gains else "none"
 
-    def _told(self, encoded: pl.DataFrame, **what: bool) -> Floats:
+    def _told(self, frame: Any, **what: bool) -> Floats:
+        encoded = self.encode(frame)
+        if encoded.is_empty():  # of which xgboost warns
+            return np.zeros((0, encoded.width + 1))
         return np.asarray(self.booster.predict(_data(encoded, nthread=self.nthread), **what), dtype=np.float64)
 
 
@@ -58,25 +79,24 @@ def train(
     trees: pl.DataFrame,
     validation: pl.DataFrame,
     *,
-    outcome: str,
     rounds: int,
     patience: int,
     nthread: int,
     **settings: Any,
 ) -> Trees:
-    """Trees of the rounds up to the one with the least log-loss on the validation part. In: encoded parts."""
+    """Trees of the rounds up to the one with the least log-loss on the validation part. In: encoded parts, OUTCOME."""
     import xgboost
 
     nthread = min(nthread, 1 + len(trees) // _ROWS_PER_THREAD)
-    data = [
-        _data(part.select(encoder.features), nthread=nthread, label=part[outcome].to_numpy())
+    grown, held = (
+        _data(part.select(encoder.features), nthread=nthread, label=part[OUTCOME].to_numpy())
         for part in (trees, validation)
-    ]
+    )
     booster = xgboost.train(
-        {"objective": "binary:logistic", "tree_method": "hist", "nthread": nthread, **settings},
-        data[0],
+        {"objective": "binary:logistic", "nthread": nthread, **_SETTINGS, **settings},
+        grown,
         num_boost_round=rounds,
-        evals=[(data[1], "validation")],
+        evals=[(held, "validation")],
         early_stopping_rounds=patience,
         verbose_eval=False,
     )

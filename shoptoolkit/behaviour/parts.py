@@ -1,72 +1,100 @@
-"""The split in time: what trees learn from, what stops them, and what judges them.
+"""The door and the split in time: what trees learn from, what stops them, and what judges them.
 
-In: a table with `CUSTOMER`, `AT`, `OUTCOME` and features. Out: `cut` -> `Parts`. The test part is never looked at
-before the end; the validation part is the end of the training time.
+In: the caller's frame. Out: `check_numbers` for plain arguments; `read` -> the features beside customer, moment and
+outcome; `cut` -> the parts; `account` -> how large they are. The test part is never looked at before the end; the
+validation part is the end of the training time.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
+from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 import polars as pl
 
-from shoptoolkit.contract import ContractError
+from shoptoolkit.contract import ContractError, Requests, require, to_polars
+from shoptoolkit.contract.check import check_level
 
-CUSTOMER, AT, OUTCOME = "__customer", "__at", "__outcome"  # the caller's columns may have any other name
-PARTS = {
-    "part": pl.String,
-    "n": pl.Int64,
-    "n_customers": pl.Int64,
-    "outcome_share": pl.Float64,
-    "first": pl.Datetime("us"),
-    "last": pl.Datetime("us"),
-}
+CUSTOMER, AT, OUTCOME = "__customer", "__at", "__outcome"  # features may have any other name
+PARTS: dict[Any, Any] = {"part": pl.String, "n": pl.Int64, "n_customers": pl.Int64, "outcome_share": pl.Float64}
+PARTS |= {"first": pl.Datetime("us"), "last": pl.Datetime("us")}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Parts:
-    """The rows of each part. `how` says in words how the validation part was cut off."""
+def check_numbers(
+    *, level: float, outcome_days: float, validation_share: float, learning_rate: float, **counts: int
+) -> None:
+    """Raise an error for a number that is none or out of its range; `counts` are whole and at least 1."""
+    sizes = {"outcome_days": outcome_days, "validation_share": validation_share, "learning_rate": learning_rate}
+    for name, value in {"level": level, **sizes}.items():
+        if not isinstance(value, Real):
+            raise TypeError(f"{name} is {value!r}; it must be a number.")
+    check_level(level)
+    if not 0 <= outcome_days < 36_525:
+        raise ValueError(f"outcome_days is {outcome_days}; it must be a number of days, 0 or more.")
+    if not 0 < validation_share < 1:
+        raise ValueError(f"validation_share is {validation_share}; it must lie between 0 and 1, e.g. 0.2.")
+    if not 0 < learning_rate <= 1:
+        raise ValueError(f"learning_rate is {learning_rate}; it must be above 0 and at most 1, e.g. 0.05.")
+    for name, value in counts.items():
+        if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
+            raise ValueError(f"{name} is {value!r}; it must be a whole number of at least 1.")
+    if counts["replicates"] < (least := round(2 / (1 - level))):
+        raise ValueError(f"replicates is {counts['replicates']}; a {100 * level:g}% interval needs at least {least}.")
 
-    trees: pl.DataFrame
-    validation: pl.DataFrame
-    test: pl.DataFrame
-    left_out: pl.DataFrame
-    how: str
 
-    def table(self) -> pl.DataFrame:
-        """One row per part: part, n, n_customers, outcome_share, first, last."""
-        parts = {name: getattr(self, name) for name in ("trees", "validation", "test", "left_out")}
-        told = [
-            part.select(
-                pl.lit(name.replace("_", " ")).alias("part"),
-                pl.len().alias("n"),
-                pl.col(CUSTOMER).n_unique().alias("n_customers"),
-                pl.col(OUTCOME).mean().alias("outcome_share"),
-                pl.col(AT).min().alias("first"),
-                pl.col(AT).max().alias("last"),
-            ).cast(PARTS)
-            for name, part in parts.items()
-        ]
-        return pl.concat(told)
+def read(
+    frame: Any, outcome: str, *, time: str, id: str, features: Sequence[str] | None
+) -> tuple[pl.DataFrame, list[str]]:
+    """The features, in sorted order, beside customer, moment and outcome as numbers."""
+    table, keys = to_polars(frame), [id, time, outcome]
+    if not all(isinstance(name, str) for name in keys):
+        raise TypeError(f"id is {id!r}, time {time!r}, outcome {outcome!r}; they must be names of columns.")
+    if len(set(keys)) < 3:
+        raise ValueError(f"id is {id!r}, time {time!r}, outcome {outcome!r}; they must be three columns.")
+    if features is not None and (isinstance(features, str) or not isinstance(features, Iterable)):
+        raise TypeError(f"features is {features!r}; it must be a list of column names, e.g. ['{features}'].")
+    names = [name for name in table.columns if name not in keys] if features is None else list(features)
+    if absent := [f"{name!r} is missing" for name in dict.fromkeys([*keys, *names]) if name not in table.columns]:
+        raise ContractError(f"propensity: {'; '.join(absent)}. It has: {', '.join(table.columns) or 'no columns'}.")
+    if clash := [name for name in names if name in (*keys, CUSTOMER, AT, OUTCOME)]:
+        raise ValueError(
+            f"features has {_quoted(clash)}: the id, time and outcome columns cannot be features, nor can columns of "
+            f"the names {_quoted((CUSTOMER, AT, OUTCOME))}. Leave them out, or rename them."
+        )
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(f"features names {_quoted(twice)} more than once.")
+    if not names:
+        raise ValueError(f"there are no features; beside {_quoted(keys)}, at least one column is needed.")
+    known = require(table.select(id, time), Requests, rename={id: "customer_id", time: "as_of"})
+    ours = [known["customer_id"].alias(CUSTOMER), known["as_of"].alias(AT), _outcome(table[outcome])]
+    return table.select(sorted(names)).with_columns(ours), sorted(names)
 
-    def shared_customers(self) -> int:
-        """How many customers of the test part also have earlier rows that trees or validation saw."""
-        seen = pl.concat([self.trees.select(CUSTOMER), self.validation.select(CUSTOMER)]).unique()
-        return self.test.select(CUSTOMER).unique().join(seen, on=CUSTOMER, how="semi").height
+
+def _outcome(column: pl.Series) -> pl.Series:
+    what = f"propensity: the outcome {column.name!r} is"
+    if column.dtype != pl.Boolean and not column.dtype.is_numeric():
+        raise ContractError(f"{what} {column.dtype}, must be Boolean or 0/1.")
+    values = column.cast(pl.Float64).fill_nan(None)
+    if lost := values.null_count():
+        raise ContractError(f"{what} null in {lost:,} rows; leave them out.")
+    if len(other := values.filter(~values.is_in([0.0, 1.0]))):
+        raise ContractError(f"{what} neither 0 nor 1 in {len(other):,} rows (e.g. {other[0]:g}).")
+    if values.n_unique() < 2:
+        raise ContractError(f"{what} {values[0]:g} in all {len(values):,} rows; both 0 and 1 are needed.")
+    return values.alias(OUTCOME)
 
 
 def cut(
-    table: pl.DataFrame,
-    *,
-    split_at: datetime,
-    outcome_days: float,
-    validation_share: float,
-    rng: np.random.Generator,
-) -> Parts:
-    """Rows before `split_at` train, the rest test; rows whose outcome was not known by then are left out."""
-    first, last = (moment for moment in table.select(pl.min(AT), pl.max(AT).alias("last")).row(0))
+    table: pl.DataFrame, *, split_at: datetime, outcome_days: float, validation_share: float, rng: np.random.Generator
+) -> tuple[dict[str, pl.DataFrame], str]:
+    """Parts by name, and in words how the validation part was cut off.
+
+    Rows before `split_at` train, the rest test; rows whose outcome was not known by then are left out.
+    """
+    first, last = table.select(pl.min(AT), pl.max(AT).alias("last")).row(0)
     if not first < split_at <= last:
         raise ValueError(
             f"split_at is {split_at}; the rows run from {first} to {last}: it must lie after the first and not after "
@@ -74,7 +102,7 @@ def cut(
         )
     before, test = table.filter(pl.col(AT) < split_at), table.filter(pl.col(AT) >= split_at)
     is_known = pl.col(AT) + timedelta(days=outcome_days) <= split_at
-    train, left_out = before.filter(is_known), before.filter(~is_known)
+    train = before.filter(is_known)
     if train.is_empty():
         raise ValueError(
             f"outcome_days is {outcome_days:g}: no row before {split_at} had its outcome known by then; the rows begin "
@@ -83,27 +111,22 @@ def cut(
     _both(train, f"the training part (before {split_at})", "Choose a later split_at, or look at the outcome.")
     _both(test, f"the test part (from {split_at} on)", "Choose an earlier split_at, or look at the outcome.")
     is_held, how = _held(train, validation_share, rng)
-    parts = Parts(trees=train.filter(~is_held), validation=train.filter(is_held), test=test, left_out=left_out, how=how)
-    _both(parts.trees, "what the validation part leaves of the training part", "Lower validation_share.")
-    _both(parts.validation, f"the validation part ({how})", "Raise validation_share.")
-    return parts
+    trees, validation = train.filter(~is_held), train.filter(is_held)
+    _both(trees, "what the validation part leaves of the training part", "Lower validation_share.")
+    _both(validation, f"the validation part ({how})", "Raise validation_share.")
+    return {"trees": trees, "validation": validation, "test": test, "left out": before.filter(~is_known)}, how
 
 
 def _held(train: pl.DataFrame, share: float, rng: np.random.Generator) -> tuple[pl.Expr, str]:
     """The rows from that moment on which comes nearest to the share; with one moment only, a share of the customers."""
-    at_or_after = train[AT].value_counts().sort(AT, descending=True).with_columns(rows=pl.col("count").cum_sum())
-    moments = at_or_after.head(-1)
-    if moments.is_empty():
+    later = train[AT].value_counts().sort(AT, descending=True).head(-1)  # all moments but the first
+    if later.is_empty():
         customers = train[CUSTOMER].unique().sort()
         drawn = customers[rng.permutation(len(customers))[: round(share * len(customers))]]
         return pl.col(CUSTOMER).is_in(drawn.implode()), f"{share:.0%} of the customers, as all rows are of one moment"
-    start = moments.row(by_distance(moments["rows"] / len(train), share), named=True)[AT]
+    nearest = (later["count"].cum_sum() / len(train) - share).abs().arg_min() or 0
+    start = later[AT][nearest]
     return pl.col(AT) >= start, f"rows from {start} on"
-
-
-def by_distance(shares: pl.Series, share: float) -> int:
-    """The place of the value nearest to `share`."""
-    return int((shares - share).abs().arg_min() or 0)
 
 
 def _both(part: pl.DataFrame, name: str, mend: str) -> None:
@@ -111,3 +134,23 @@ def _both(part: pl.DataFrame, name: str, mend: str) -> None:
     if len(classes) < 2:
         told = f"only outcome {classes[0]:g} in its {len(part):,} rows" if classes else "no rows"
         raise ContractError(f"{name} has {told}; both outcomes are needed. {mend}")
+
+
+def account(parts: dict[str, pl.DataFrame]) -> pl.DataFrame:
+    """One row per part: part, n, n_customers, outcome_share, first, last."""
+    told = [
+        part.select(
+            part=pl.lit(name),
+            n=pl.len(),
+            n_customers=pl.col(CUSTOMER).n_unique(),
+            outcome_share=pl.col(OUTCOME).mean(),
+            first=pl.col(AT).min(),
+            last=pl.col(AT).max(),
+        )
+        for name, part in parts.items()
+    ]
+    return pl.concat(told).cast(PARTS)
+
+
+def _quoted(names: Sequence[str]) -> str:
+    return ", ".join(map(repr, names))

@@ -1,32 +1,42 @@
 """Who will buy: the probability of an outcome from what was known before, judged on a later time.
 
-In: one row per customer and request, with features and a yes-or-no outcome. Out: `fit_propensity` -> `PropensityFit`
-(in fitted.py), with accuracy and reliability on the rows from `split_at` on.
+In: one row per customer and request, with features and a yes-or-no outcome. Out: `fit_propensity` -> `PropensityFit`,
+with accuracy and reliability on the rows from `split_at` on; `load_propensity` brings a saved one back.
 
-Around it: door.py checks, encoding.py types the features, parts.py splits in time, boosting.py grows trees, accuracy.py
-judges, doubts.py warns, storage.py saves.
+Around it: parts.py checks and splits in time, encoding.py types the features, boosting.py grows trees, accuracy.py
+judges, storage.py saves.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
 from datetime import date, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from shoptoolkit.behaviour.accuracy import accuracy, reliability
+from shoptoolkit import __version__
+from shoptoolkit.behaviour import storage
+from shoptoolkit.behaviour.accuracy import accuracy, leaks, reliability
 from shoptoolkit.behaviour.boosting import Floats, Trees, calibrate, isotonic, probability, train
-from shoptoolkit.behaviour.door import check_counts, check_sizes, read
-from shoptoolkit.behaviour.doubts import leaks, unseen_in_words, warn
-from shoptoolkit.behaviour.encoding import Encoder
-from shoptoolkit.behaviour.fitted import PropensityFit
-from shoptoolkit.behaviour.parts import AT, CUSTOMER, OUTCOME, cut
-from shoptoolkit.contract.check import check_level, choose
+from shoptoolkit.behaviour.encoding import Encoder, unseen_in_words, warn
+from shoptoolkit.behaviour.parts import AT, CUSTOMER, OUTCOME, PARTS, account, check_numbers, cut, read
+from shoptoolkit.contract import EstimateTable, to_polars
+from shoptoolkit.contract.check import choose
 from shoptoolkit.contract.clock import moment
+from shoptoolkit.contract.show import html_table
 
-_TREES = {"min_child_weight": 5, "subsample": 0.8, "colsample_bynode": 0.8}
+_SCALARS = {"n_shared_customers": int, "level": float, "nthread": int} | dict.fromkeys(
+    ("outcome", "id", "time", "calibration", "validation", "split_at"), str
+)
+_SAVED = {
+    **_SCALARS,
+    **dict.fromkeys(("dtypes", "kinds", "categories"), dict),
+    **dict.fromkeys(("knots", "accuracy", "reliability", "parts"), list),
+}
 
 
 def fit_propensity(
@@ -96,6 +106,8 @@ def fit_propensity(
         part with one class.
     ValueError
         `split_at` outside the data, id, time or outcome among the features, no features, numbers out of range.
+    TypeError
+        A number in words, a column's name that is no text, features that are no list.
 
     Warns
     -----
@@ -107,35 +119,44 @@ def fit_propensity(
     ----------
     Chen and Guestrin (2016), KDD, 785-794; bootstrap of clusters: Field and Welsh (2007), JRSS B 69, 369-390.
     """
-    check_level(level)
     choose("calibration", calibration, ("none", "isotonic"))
-    check_counts(rounds=rounds, patience=patience, depth=depth, nthread=nthread)
-    check_sizes(outcome_days, validation_share, learning_rate, replicates, level)
+    growth: dict[str, Any] = {"rounds": rounds, "patience": patience, "learning_rate": learning_rate}
+    cuts: dict[str, Any] = {"outcome_days": outcome_days, "validation_share": validation_share}
+    check_numbers(level=level, depth=depth, nthread=nthread, replicates=replicates, **growth, **cuts)
     rng = np.random.default_rng(rng)
     split = moment(split_at, name="split_at")
     table, names = read(frame, outcome, time=time, id=id, features=features)
-    parts = cut(table, split_at=split, outcome_days=outcome_days, validation_share=validation_share, rng=rng)
-    encoder = Encoder.learn(pl.concat([parts.trees, parts.validation]), names)
-    grown, held, test = (_in_order(encoder, part) for part in (parts.trees, parts.validation, parts.test))
-    growth = {"learning_rate": learning_rate, "max_depth": depth, "seed": int(rng.integers(2**31))}
-    options: dict[str, Any] = {"rounds": rounds, "patience": patience, "nthread": nthread, **_TREES, **growth}
-    trees = train(encoder, grown, held, outcome=OUTCOME, **options)
-    knots = _knots(trees, held) if calibration == "isotonic" else None
-    judged = _judge(trees, knots, test, outcome=outcome, split=split, level=level, replicates=replicates, rng=rng)
-    warn(leaks(pl.concat([grown, held]), trees, judged["accuracy"]) + unseen_in_words(encoder.unseen(parts.test)))
+    parts, how = cut(table, split_at=split, rng=rng, **cuts)
+    encoder = Encoder.learn(pl.concat([parts["trees"], parts["validation"]]), names)
+    grown, held, test = (_in_order(encoder, parts[name]) for name in ("trees", "validation", "test"))
+    trees = train(encoder, grown, held, nthread=nthread, max_depth=depth, seed=int(rng.integers(2**31)), **growth)
+    knots = None
+    if calibration == "isotonic":
+        knots = isotonic(probability(trees.margin(held)), held[OUTCOME].to_numpy())
+    codes = (test[CUSTOMER].rank("dense") - 1).cast(pl.Int64).to_numpy()
+    seen = (test[OUTCOME].to_numpy(), calibrate(probability(trees.margin(test)), knots), codes)
+    words: dict[str, Any] = {
+        "question": f"How well is {outcome!r} foreseen?",
+        "estimand": f"rows from {split} on, new draws of {codes.max() + 1:,} customers",
+    }
+    judged = accuracy(*seen, level=level, replicates=replicates, rng=rng, **words)
+    warn(leaks(pl.concat([grown, held]), trees, judged) + unseen_in_words(encoder.unseen(parts["test"])))
     return PropensityFit(
-        trees=trees,
+        booster=trees.booster,
+        encoder=encoder,
+        nthread=trees.nthread,
         knots=knots,
         calibration=calibration,
         outcome=outcome,
         id=id,
         time=time,
         split_at=split,
-        validation=parts.how,
-        parts=parts.table(),
-        n_shared_customers=parts.shared_customers(),
+        validation=how,
+        parts=account(parts),
+        n_shared_customers=len({*test[CUSTOMER]} & {*grown[CUSTOMER], *held[CUSTOMER]}),
+        accuracy=judged,
+        reliability=reliability(*seen, level=level),
         level=level,
-        **judged,
     )
 
 
@@ -145,29 +166,84 @@ def _in_order(encoder: Encoder, part: pl.DataFrame) -> pl.DataFrame:
     return whole.sort(AT, *encoder.features, OUTCOME, CUSTOMER)
 
 
-def _knots(trees: Trees, held: pl.DataFrame) -> tuple[Floats, Floats]:
-    return isotonic(probability(trees.margin(held)), held[OUTCOME].to_numpy())
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class PropensityFit(Trees):
+    """Trees that give the probability of `outcome`, and how good they were on the rows from `split_at` on.
+
+    `accuracy`: Estimates rows for roc_auc, average_precision and log_loss, intervals by bootstrap of customers.
+    `reliability`: bin, n, mean_predicted, observed, low, high, level (draw it with `figures.reliability`). `parts`:
+    part (trees, validation, test, left out), n, n_customers, outcome_share, first, last. `n_shared_customers`: how many
+    customers of the test part also have rows in the other parts. `knots`: raw -> calibrated probability, or None.
+    `validation`: how its part was cut off, in words.
+
+    `features`, `dtypes`, `rounds` tell of the trees; `margin`, `encode` and `explain_margin` serve `explain`.
+    """
+
+    knots: tuple[Floats, Floats] | None
+    calibration: str
+    outcome: str
+    id: str
+    time: str
+    split_at: datetime
+    validation: str
+    parts: pl.DataFrame
+    n_shared_customers: int
+    accuracy: EstimateTable
+    reliability: pl.DataFrame
+    level: float
+
+    def predict(self, frame: Any) -> pl.DataFrame:
+        """How likely is the outcome: the frame's id and time columns where present, and probability; row order kept.
+
+        Categories never seen in training count as missing and are counted in a warning. Raises ContractError, with
+        every missing, mistyped or infinite feature, if the frame is not like the training frame.
+        """
+        table = to_polars(frame)
+        chance = calibrate(probability(self.margin(table)), self.knots)
+        warn(unseen_in_words(self.unseen_categories(table)))
+        kept = [table[name] for name in (self.id, self.time) if name in table.columns]
+        return pl.DataFrame([*kept, pl.Series("probability", chance, dtype=pl.Float64)])
+
+    def save(self, folder: str | Path) -> Path:
+        """Write model.json (XGBoost) and fit.json (everything else) into a folder. No pickle."""
+        known = {field.name: getattr(self, field.name) for field in fields(self)} | asdict(self.encoder)
+        known |= {"knots": self.knots or [], "accuracy": self.accuracy.table}
+        return storage.write(folder, self.booster, {name: known[name] for name in _SAVED})
+
+    def __repr__(self) -> str:
+        sizes = ", ".join(f"{n:,} {part}" for part, n in self.parts.select("part", "n").rows() if n)
+        told = f"{len(self.features)} features, {self.rounds} rounds, calibration {self.calibration}"
+        return f"PropensityFit of {self.outcome!r}: {told}\nrows: {sizes}; {self._shared()}\n{self.accuracy!r}"
+
+    def _repr_html_(self) -> str:
+        shown = self.accuracy.table.select("metric", "estimate", "low", "high", "n", "reason")
+        note = f"rows from {self.split_at} on; {100 * self.level:g} % intervals over customers; {self._shared()}"
+        told = html_table(shown, title=f"How well {self.outcome!r} is foreseen", note=note)
+        return told + html_table(self.parts, title="Parts", note=f"validation: {self.validation}")
+
+    def _shared(self) -> str:
+        total = self.parts.filter(pl.col("part") == "test")["n_customers"][0]
+        return f"{self.n_shared_customers:,} of {total:,} test customers also have rows in training"
 
 
-def _judge(
-    trees: Trees,
-    knots: tuple[Floats, Floats] | None,
-    test: pl.DataFrame,
-    *,
-    outcome: str,
-    split: datetime,
-    level: float,
-    replicates: int,
-    rng: np.random.Generator,
-) -> dict[str, Any]:
-    """Accuracy and reliability on the test part."""
-    customer = (test[CUSTOMER].rank("dense") - 1).cast(pl.Int64).to_numpy()
-    seen = (test[OUTCOME].to_numpy(), calibrate(probability(trees.margin(test)), knots), customer)
-    words: dict[str, Any] = {
-        "question": f"How well is {outcome!r} foreseen?",
-        "estimand": f"rows from {split} on, new draws of {customer.max() + 1:,} customers",
-    }
-    return {
-        "accuracy": accuracy(*seen, level=level, replicates=replicates, rng=rng, **words),
-        "reliability": reliability(*seen, level=level),
-    }
+def load_propensity(folder: str | Path) -> PropensityFit:
+    """A fit that `PropensityFit.save` wrote, giving the same predictions to the last bit.
+
+    Raises FileNotFoundError where a file is absent, ValueError (every fault at once) where the files are not such a
+    fit, do not belong together or were changed, and warns where another version of this package wrote them.
+    """
+    booster, found = storage.read(folder, _SAVED)
+    if found["version"] != __version__:
+        warn([f"{folder} was written by shoptoolkit {found['version']}; this is {__version__}."])
+    booster.set_param({"nthread": found["nthread"]})
+    scalars = {name: found[name] for name in _SCALARS} | {"split_at": datetime.fromisoformat(found["split_at"])}
+    categories = {name: tuple(values) for name, values in found["categories"].items()}
+    return PropensityFit(
+        booster=booster,
+        encoder=Encoder(dtypes=found["dtypes"], kinds=found["kinds"], categories=categories),
+        knots=(np.array(found["knots"][0]), np.array(found["knots"][1])) if found["knots"] else None,
+        parts=storage.table_of(found["parts"], PARTS),
+        accuracy=EstimateTable.from_rows(found["accuracy"]),
+        reliability=pl.DataFrame(found["reliability"]),
+        **scalars,
+    )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -97,19 +98,20 @@ def stability(
     Field and Welsh (2007), JRSS B 69, 369-390 (bootstrap of clusters).
     """
     check_level(level)
-    if replicates < 2 or top < 1:
-        raise ValueError(f"replicates is {replicates} and top {top}; they must be at least 2 and 1.")
+    if not all(isinstance(count, Integral) for count in (replicates, top)) or replicates < 2 or top < 1:
+        given = f"replicates is {replicates!r} and top {top!r}"
+        raise ValueError(f"{given}; they must be at least 2 and 1, and whole numbers.")
     rng = np.random.default_rng(rng)
     table = to_polars(frame)
-    order, starts, sizes = _by_customer(table, id)
+    rows_of = _by_customer(table, id)
     first = refit(table)
     explained = shap_values(first, table, rows=rows, rng=rng)
     sample = table[explained.table["row"].unique().sort()]
     reference = _contributions(explained, first.features)
     draws = []
     for replicate in range(replicates):
-        drawn = _draw(order, starts, sizes, rng)
-        draws.append(_compare(refit, table[drawn], sample, reference, first.features, replicate))
+        drawn = table[rows_of.gather(rng.integers(len(rows_of), size=len(rows_of))).explode()]
+        draws.append(_compare(refit, drawn, sample, reference, first.features, replicate))
     told = pl.concat(draws)
     return Stability(
         table=_summary(told, level=level, top=top),
@@ -117,28 +119,20 @@ def stability(
         level=level,
         replicates=replicates,
         top=top,
-        n_customers=len(starts),
+        n_customers=len(rows_of),
     )
 
 
-def _by_customer(table: pl.DataFrame, id: str) -> tuple[Any, Any, Any]:
-    """Rows sorted by customer, where each customer's rows start there, and how many they are."""
+def _by_customer(table: pl.DataFrame, id: str) -> pl.Series:
+    """The row numbers of each customer, as lists."""
     if id not in table.columns or table[id].null_count():
         told = "is null in some rows" if id in table.columns else "is missing"
         raise ContractError(f"stability: {id!r} {told}. It has: {', '.join(table.columns) or 'no columns'}.")
-    customer = table[id].rank("dense").to_numpy()
-    order = np.argsort(customer, kind="stable")
-    sizes = np.bincount(customer)[1:] if len(customer) else np.zeros(0, dtype=np.int64)
-    if len(sizes) < 2:
-        raise ValueError(f"the frame has {len(sizes)} customers; drawing them anew needs at least 2.")
-    return order, np.cumsum(sizes) - sizes, sizes
-
-
-def _draw(order: Any, starts: Any, sizes: Any, rng: np.random.Generator) -> Any:
-    """The rows of as many customers drawn with replacement."""
-    drawn = rng.integers(len(starts), size=len(starts))
-    within = np.arange(sizes[drawn].sum()) - np.repeat(np.cumsum(sizes[drawn]) - sizes[drawn], sizes[drawn])
-    return order[np.repeat(starts[drawn], sizes[drawn]) + within]
+    owned = pl.DataFrame({"customer": table[id], "row": pl.int_range(len(table), eager=True)})
+    rows = owned.group_by("customer").agg("row").sort("customer")["row"]
+    if len(rows) < 2:
+        raise ValueError(f"the frame has {len(rows)} customers; drawing them anew needs at least 2.")
+    return rows
 
 
 def _contributions(explanation: Explanation, features: tuple[str, ...]) -> Floats:

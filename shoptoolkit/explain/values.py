@@ -8,6 +8,7 @@ model, not the cause.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from numbers import Integral
 from typing import Any, Protocol
 
 import numpy as np
@@ -90,7 +91,8 @@ class Explanation:
         if part.is_empty():
             known = self.table["row"].unique().sort()
             raise ValueError(f"row is {row}; it is not among the {self.n:,} rows explained (e.g. {known[0]}).")
-        _at_least_one(most)
+        if most < 1:
+            raise ValueError(f"most is {most}; it must be at least 1.")
         ranked = part.sort(-pl.col("contribution").abs(), "feature").select("feature", "shown", "contribution", "base")
         if len(ranked) > most + 1:
             rest = ranked.slice(most)
@@ -166,7 +168,7 @@ def shap_values(
     chosen, sample = _sample(margin, group, rows=rows, rng=rng)
     part = table[chosen]
     contributions, base = fit.explain_margin(part)
-    _add_up(contributions, base, margin[chosen])
+    _add_up(contributions, base, margin[chosen], fit.features)
     encoded = fit.encode(part).select(fit.features)
     return Explanation(
         table=_long(encoded, contributions, {"row": chosen, "group": group[chosen], "base": base}),
@@ -191,8 +193,8 @@ def _sample(
 ) -> tuple[Ints, str]:
     """Every (n / rows)-th row along group and answer, from a random start; in the frame's order."""
     n = len(margin)
-    if rows is not None and rows < 1:
-        raise ValueError(f"rows is {rows}; it must be at least 1, or None for all rows.")
+    if rows is not None and not (isinstance(rows, Integral) and rows >= 1):
+        raise ValueError(f"rows is {rows!r}; it must be at least 1, or None for all rows, and a whole number.")
     if rows is None or rows >= n:
         return np.arange(n), f"all {n:,} rows"
     if rng is None:
@@ -203,7 +205,12 @@ def _sample(
     return np.sort(order[places]), f"{rows:,} of {n:,} rows, evenly along the ranked answer from a random start"
 
 
-def _add_up(contributions: Floats, base: Floats, margin: Floats) -> None:
+def _add_up(contributions: Floats, base: Floats, margin: Floats, features: tuple[str, ...]) -> None:
+    if contributions.shape != (len(margin), len(features)):
+        raise ValueError(
+            f"the fit's explain_margin gives contributions of shape {contributions.shape}; for its {len(features)} "
+            f"features they must be of shape {(len(margin), len(features))}."
+        )
     gap = np.abs(contributions.sum(axis=1) + base - margin) / np.maximum(1.0, np.abs(margin))
     if not gap.max() <= _GAP:
         raise ValueError(
@@ -237,8 +244,3 @@ def _values(column: pl.Series) -> dict[str, pl.Series]:
 
 def _number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
-
-
-def _at_least_one(most: int) -> None:
-    if most < 1:
-        raise ValueError(f"most is {most}; it must be at least 1.")

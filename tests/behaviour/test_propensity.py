@@ -151,6 +151,19 @@ def test_rows_whose_outcome_was_not_known_at_the_split_are_left_out():
     assert chance(fit(WORLD.with_columns(bought=pl.col("bought") ^ early), outcome_days=30)).equals(chance(held))
 
 
+def test_an_outcome_known_at_the_very_split_trains():
+    first = fit(WORLD, outcome_days=14)  # asked on 1 May, known on 15 May
+    assert first.parts["n"].to_list() == FIT.parts["n"].to_list()
+
+
+def test_customers_on_both_sides_of_the_split_are_counted():
+    """The first 30 were asked shortly before the split only: in the validation part, or left out."""
+    late = pl.col("customer_id") < 30
+    frame = WORLD.filter(~late | (pl.col("as_of") >= datetime(2025, 5, 1)))
+    assert fit(frame).n_shared_customers == 400
+    assert fit(frame, outcome_days=20).n_shared_customers == 370
+
+
 def test_with_one_moment_before_the_split_customers_are_held_out():
     frame = WORLD.filter(pl.col("as_of").is_in([START, START + timedelta(days=180)]))
     told = fit(frame, validation_share=0.25)
@@ -228,6 +241,8 @@ def test_new_categories_count_as_missing_and_are_counted():
         assert told.equals(chance(FIT, missing))
     assert FIT.unseen_categories(new).rows() == [("source", "tv", 3)]
     assert FIT.unseen_categories(TEST).is_empty()
+    two = TEST.with_columns(source=pl.when(pl.int_range(pl.len()) < 3).then(pl.lit("z")).otherwise(pl.lit("tv")))
+    assert FIT.unseen_categories(two).rows() == [("source", "tv", len(TEST) - 3), ("source", "z", 3)], "most first"
 
 
 @pytest.mark.parametrize("name", ["count", "rows", "category", "feature", "len", "price [GBP] < 3", "outcome", "group"])
@@ -349,6 +364,23 @@ def test_rows_of_one_customer_count_as_one_draw():
     assert (right > 1.08 * naive).all()
 
 
+def test_a_fit_draws_customers_not_rows():
+    """Every test row four times over tells nothing new of its customer: the same intervals."""
+    later = pl.col("as_of") >= datetime(2025, 5, 15)
+    often = fit(pl.concat([WORLD, *[WORLD.filter(later)] * 3]))
+    for name in ("estimate", "standard_error", "low", "high"):
+        np.testing.assert_allclose(often.accuracy.table[name], FIT.accuracy.table[name], rtol=1e-9)
+    assert "new draws of 400 customers" in often.accuracy.table["estimand"][0]
+
+
+@pytest.mark.parametrize("customers", [1, 19])
+def test_a_handful_of_customers_gives_no_interval(customers):
+    """One customer drawn again and again is always the same: an interval without width."""
+    table = fit(WORLD.with_columns(customer_id=pl.col("customer_id") % customers)).accuracy.table
+    assert set(table["verdict"]) == {"refused"}
+    assert f"the test part has {customers} customers; an interval needs at least 20. Choose" in table["reason"][0]
+
+
 def test_blocks_of_replicates_change_nothing(monkeypatch):
     from shoptoolkit.behaviour import accuracy as module
 
@@ -454,11 +486,37 @@ def test_absent_and_unreadable_files_are_named(tmp_path):
         load_propensity(tmp_path)
 
 
-def test_a_fit_of_other_features_than_its_model_is_refused(tmp_path):
+KINDS, CODES = dict(FIT.encoder.kinds), dict(FIT.encoder.categories)
+OTHER_SCHEMAS = {
+    "other features": {"kinds": {"a": "number"}, "dtypes": {"a": "Int64"}, "categories": {}},
+    "features in another order": {"kinds": dict(reversed(KINDS.items()))},
+    "a feature of another name": {"kinds": {name.replace("noise", "sound"): kind for name, kind in KINDS.items()}},
+    "a feature of another kind": {"kinds": {**KINDS, "noise": "flag"}},
+    "categories in another order": {"categories": {"source": CODES["source"][::-1]}},
+    "no categories": {"categories": {}},
+    "other knots": {"knots": [[0.0, 1.0], [0.0]]},
+}
+
+
+@pytest.mark.parametrize("entries", OTHER_SCHEMAS.values(), ids=OTHER_SCHEMAS)
+def test_a_fit_of_other_features_than_its_model_is_refused(entries, tmp_path):
+    """Each of these would load, and then answer something else or fail on the way."""
     FIT.save(tmp_path)
-    spoil(tmp_path, kinds={"a": "number"}, dtypes={"a": "Int64"}, categories={})
-    with pytest.raises(ValueError, match=r"the model has 5 features, fit\.json lists 1"):
+    spoil(tmp_path, **entries)
+    with pytest.raises(ValueError, match=r"fit\.json was changed after it was written. Fit and save anew"):
         load_propensity(tmp_path)
+
+
+def test_the_model_of_another_fit_is_refused(tmp_path):
+    FIT.save(tmp_path)
+    fit(WORLD.drop("noise")).booster.save_model(tmp_path / "model.json")
+    with pytest.raises(ValueError, match=r"model\.json is not the one that fit\.json was written with"):
+        load_propensity(tmp_path)
+
+
+def test_options_may_be_numbers_of_numpy(tmp_path):
+    told = fit(WORLD, nthread=np.int64(1), rounds=np.int64(20), level=np.float32(0.5), depth=np.int32(3))
+    assert chance(load_propensity(told.save(tmp_path))).equals(chance(told))
 
 
 def test_a_fit_of_another_version_warns(tmp_path):
@@ -590,6 +648,24 @@ def test_arguments_that_make_no_sense_are_refused(options, told):
         fit(WORLD, **options)
 
 
+@pytest.mark.parametrize("name", ["level", "outcome_days", "validation_share", "learning_rate"])
+def test_a_number_in_words_is_refused_by_name(name):
+    with pytest.raises(TypeError, match=f"{name} is '0.5'; it must be a number"):
+        fit(WORLD, **{name: "0.5"})
+
+
+@pytest.mark.parametrize("name", ["__customer", "__at", "__outcome"])
+def test_a_feature_with_one_of_our_own_names_is_refused(name):
+    with pytest.raises(ValueError, match=f"features has '{name}': .* nor can columns of the names .* rename them"):
+        fit(WORLD.rename({"noise": name}))
+
+
+@pytest.mark.parametrize(("outcome", "options"), [(["bought"], {}), (None, {}), ("bought", {"id": ["customer_id"]})])
+def test_names_of_columns_are_text(outcome, options):
+    with pytest.raises(TypeError, match=r"id is .*, time 'as_of', outcome .*; they must be names of columns"):
+        fit(WORLD, outcome, **options)
+
+
 def test_a_frame_of_ids_alone_has_no_features():
     with pytest.raises(ValueError, match="beside 'customer_id', 'as_of', 'bought', at least one column is needed"):
         fit(WORLD.select("customer_id", "as_of", "bought"))
@@ -598,6 +674,9 @@ def test_a_frame_of_ids_alone_has_no_features():
 def test_one_name_is_no_list_of_features():
     with pytest.raises(TypeError, match=r"features is 'noise'; it must be a list of column names, e.g. \['noise'\]"):
         fit(WORLD, features="noise")
+    with pytest.raises(TypeError, match="features is 3; it must be a list of column names"):
+        fit(WORLD, features=3)
+    assert fit(WORLD, features=(name for name in ("orders", "noise"))).features == ("noise", "orders")
 
 
 def test_what_is_no_frame_is_refused():
@@ -642,6 +721,16 @@ def test_a_leak_spread_over_two_features_shows_in_the_model():
     spread = WORLD.with_columns(a=half, b=pl.col("bought").cast(pl.Int64) + 2 * (half % 2) - half)
     with pytest.warns(UserWarning, match="too good to be true. The trees lean most on the feature '[ab]'") as caught:
         fit(spread, rounds=300, depth=6)
+    assert not any("alone ranks" in str(one.message) for one in caught)
+
+
+def test_a_text_that_is_almost_an_id_is_no_leak():
+    """A category met once would rank its own outcome without fault, and know nothing."""
+    few = WORLD.filter(pl.col("customer_id") < 150).sample(fraction=1, shuffle=True, seed=1)
+    frame = few.with_columns(voucher=pl.format("v{}", pl.int_range(pl.len()) % 1_000))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        fit(frame)
     assert not any("alone ranks" in str(one.message) for one in caught)
 
 

@@ -117,6 +117,9 @@ def test_the_seed_decides_and_row_order_does_not():
     again = stability(refit, WORLD, replicates=60, rng=1, top=2)
     assert again.draws.equals(TOLD.draws)
     assert not stability(refit, WORLD, replicates=60, rng=2, top=2).draws.equals(TOLD.draws)
+    shuffled = stability(refit, WORLD.sample(fraction=1, shuffle=True, seed=7), replicates=60, rng=1, top=2).draws
+    assert shuffled["rank"].equals(TOLD.draws["rank"])
+    np.testing.assert_allclose(shuffled["mean_size"], TOLD.draws["mean_size"], rtol=1e-9)
     renamed = stability(refit, WORLD.rename({"customer_id": "user"}), replicates=60, rng=1, top=2, id="user")
     assert renamed.draws.equals(TOLD.draws)
 
@@ -173,6 +176,8 @@ def test_refits_keep_their_features():
     [
         (WORLD, {"replicates": 1}, ValueError, "replicates is 1 and top 5; they must be at least 2 and 1"),
         (WORLD, {"top": 0}, ValueError, "top 0; they must be at least"),
+        (WORLD, {"replicates": 2.5}, ValueError, "replicates is 2.5 and top 5; .* whole numbers"),
+        (WORLD, {"replicates": "20"}, ValueError, "replicates is '20' and top 5; .* whole numbers"),
         (WORLD, {"level": 1}, ValueError, "level is 1; it must lie between 0 and 1"),
         (WORLD, {"id": "user"}, ContractError, "stability: 'user' is missing. It has: customer_id, clear"),
         (

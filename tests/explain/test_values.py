@@ -115,6 +115,18 @@ def test_contributions_that_do_not_add_up_are_refused():
         shap_values(Additive(lie=0.01), toy())
 
 
+def test_contributions_of_other_features_are_refused():
+    """One column too many adds up, but the table would lack it."""
+
+    class Wide(Additive):
+        def explain_margin(self, frame):
+            parts, base = super().explain_margin(frame)
+            return np.column_stack([parts, np.ones(len(frame))]), base
+
+    with pytest.raises(ValueError, match=r"contributions of shape \(6, 4\); .* its 3 features .* shape \(6, 3\)"):
+        shap_values(Wide(), toy())
+
+
 def test_values_are_those_of_shaps_tree_explainer():
     import shap
     import xgboost
@@ -309,6 +321,8 @@ def test_an_explanation_reads_well():
             "by is 'tier', which is missing. It has: customer_id",
         ),
         (lambda: shap_values(FIT, WORLD, rows=0, rng=1), ValueError, "rows is 0; it must be at least 1, or None"),
+        (lambda: shap_values(FIT, WORLD, rows=5.5, rng=1), ValueError, "rows is 5.5; .* and a whole number"),
+        (lambda: shap_values(FIT, WORLD, rows="5", rng=1), ValueError, "rows is '5'; .* and a whole number"),
         (lambda: shap_values(FIT, WORLD, rows=5), ValueError, "rows is 5, which draws a sample; pass rng="),
         (lambda: WHOLE.steps(500), ValueError, r"row is 500; it is not among the 500 rows explained \(e.g. 0\)"),
         (lambda: WHOLE.steps(0, most=0), ValueError, "most is 0; it must be at least 1"),
