@@ -87,8 +87,8 @@ def shop(
     Notes
     -----
     Where the year swings, customers who join late are watched in another season than the others, so that censoring is
-    not quite independent. By default the limit of a Kaplan-Meier curve over a year's log lies .0001 from the truth at 90
-    days, .003 below it at 180, .007 at 300; with year_swing=0 it is the truth.
+    not quite independent. By default the limit of a Kaplan-Meier curve over a year's log lies .0001 from the truth at
+    90 days, .003 below it at 180, .007 at 300; with year_swing=0 it is the truth.
 
     The default shop beside two real ones (orders above zero; gaps are those seen between orders of a customer):
 
