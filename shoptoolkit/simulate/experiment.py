@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from shoptoolkit.simulate.limits import amount, check_limits, count, share
+from shoptoolkit.simulate.limits import amount, check_limits, check_whole, count, share
 from shoptoolkit.simulate.shoppers import Floats, Ints, Shoppers, Table
 
 _RECENT_DAYS = 60
@@ -53,7 +53,7 @@ class Experiment:
     pulled_forward, borrow_days
         Share of an exposed customer's own orders in the `borrow_days` after the `effect_days` that are placed early.
     delay_days
-        Mean of the (exponential, whole) days from the click of a new order to the order.
+        Mean of the (geometric, whole) days from the click of a new order to the order.
 
     Raises
     ------
@@ -79,18 +79,24 @@ class Experiment:
 
     def __post_init__(self) -> None:
         check_limits(self)
+        if self.start_day is not None:
+            check_whole(start_day=self.start_day)
         if self.treated_share in (0, 1):
             raise ValueError(f"treated_share is {self.treated_share}; both arms need customers, e.g. 0.5.")
+        if (works := self.flight_days + self.effect_days + self.borrow_days) > HORIZON_DAYS:
+            raise ValueError(
+                f"flight_days, effect_days and borrow_days add up to {works}; at most {HORIZON_DAYS}, the days over "
+                "which the truth is told, so that what is borrowed is paid back by then."
+            )
 
     def starts(self, days: int) -> int:
         """The day of assignment in a log of so many days."""
         start = days - HORIZON_DAYS - 8 if self.start_day is None else self.start_day
-        needed = max(HORIZON_DAYS, self.flight_days + self.effect_days + self.borrow_days)
-        if not 0 < start <= days - needed:
+        if not 0 < start <= days - HORIZON_DAYS:
             told = f"{days} - {HORIZON_DAYS + 8}" if self.start_day is None else repr(self.start_day)
             raise ValueError(
-                f"start_day is {told} in a log of {days} days; it must be above 0, as only known customers are "
-                f"assigned, and at least {needed} days before the end. Simulate more days, or pass experiment=None."
+                f"start_day is {told} in a log of {days} days; it must be 1 or more, as only known customers are "
+                f"assigned, and {HORIZON_DAYS} days before the end. Simulate more days, or pass experiment=None."
             )
         return start
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import field, fields
+from numbers import Integral, Real
 from typing import Any
 
 Limits = tuple[float, float, bool]  # least, most, whether the least itself is allowed
@@ -40,9 +41,9 @@ def check_whole(**values: Any) -> None:
 
 
 def _check_limit(name: str, value: Any, *, limits: Limits, words: str, whole: bool = False) -> None:
-    numbers = int if whole else (int, float)
-    if isinstance(value, bool) or not isinstance(value, numbers):
+    if isinstance(value, bool) or not isinstance(value, Integral if whole else Real):
         raise TypeError(f"{name} is {value!r}; it must be a {'whole ' if whole else ''}number: {words}.")
     least, most, included = limits
-    if not (least <= value <= most and math.isfinite(value)) or (value == least and not included):
+    number = float(value)
+    if not (least <= number <= most and math.isfinite(number)) or (number == least and not included):
         raise ValueError(f"{name} is {value}; it must be {words}.")

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
-from shoptoolkit.simulate.moments import CLICK, EXPERIMENT, IMPRESSION, LATER, NO_CAMPAIGN, VISIT, WATCH
+from shoptoolkit.simulate.moments import CLICK, IMPRESSION, LATER, NO_CAMPAIGN, VISIT, WATCH
 from shoptoolkit.simulate.shoppers import FAVOURITES, Catalogue, Floats, Table
 
 ROW_IMPRESSION, ROW_CLICK, ROW_VIEW, ROW_WATCH, ROW_SEARCH, ROW_CART, ROW_CHECKOUT, ROW_PURCHASE, ROW_REFUND = range(9)
@@ -56,11 +56,9 @@ def write(
     rng: Any, people: Table, moments: Table, bargain: Floats, promotion: Any, shelves: Catalogue, habits: Habits
 ) -> Table:
     """The rows of all moments before the end of the log."""
-    rows, n, order, last = np.empty(4 * len(moments) + 2 * _ROOM, ROW), 0, 0, -1
+    rows, n, orders = np.empty(4 * len(moments) + 2 * _ROOM, ROW), 0, np.zeros(len(people), np.int64)
     for m in range(len(moments)):
         one = moments[m]
-        order = 0 if one.customer != last else order
-        last = one.customer
         if one.day < len(promotion):
             if len(rows) - n < _ROOM:
                 larger = np.empty(2 * len(rows), rows.dtype)
@@ -71,8 +69,8 @@ def write(
             if one.kind in (WATCH, IMPRESSION, CLICK):
                 n = _glance(rng, rows, n, one, who, shelves, habits)
             else:
-                n = _session(rng, rows, n, one, who, bargain[one.customer], cut, order, shelves, habits)
-                order += one.kind != VISIT
+                n = _session(rng, rows, n, one, who, bargain[one.customer], cut, orders[one.customer], shelves, habits)
+                orders[one.customer] += one.kind != VISIT
     return rows[:n]
 
 
@@ -83,7 +81,9 @@ def _row(rng: Any, rows: Table, n: int, one: Any, second: int, event: int, habit
     row.at = min(one.day * DAY + second, one.day * DAY + DAY - 1)  # a session ends with its day
     row.customer, row.event, row.source, row.campaign = one.customer, event, one.source, NO_CAMPAIGN
     row.quantity, row.item, row.order, row.price, row.watched = 0, NO_ITEM, -1, np.nan, np.nan
-    row.late = int(habits.late_seconds * rng.standard_exponential()) if rng.random() < habits.late else 0
+    row.late = 0
+    if rng.random() < habits.late:
+        row.late = int(min(habits.late_seconds * rng.standard_exponential(), 2.0**31 - 1))
     return n + 1
 
 
@@ -106,16 +106,15 @@ def _pick(rng: Any, who: Any, bargain: float, shelves: Catalogue, own_taste: flo
 @njit(cache=True, nogil=True)
 def _glance(rng: Any, rows: Table, n: int, one: Any, who: Any, shelves: Catalogue, habits: Habits) -> int:
     """Rows of watching, of an ad shown, of a click on it."""
+    start, event = n, ROW_WATCH if one.kind == WATCH else (ROW_IMPRESSION if one.kind == IMPRESSION else ROW_CLICK)
+    n = _row(rng, rows, n, one, one.second, event, habits)
     if one.kind == WATCH:
-        n = _row(rng, rows, n, one, one.second, ROW_WATCH, habits)
-        rows[n - 1].watched = one.watched
-    else:
-        n = _row(rng, rows, n, one, one.second, ROW_IMPRESSION if one.kind == IMPRESSION else ROW_CLICK, habits)
-        rows[n - 1].campaign = EXPERIMENT
-        if one.kind == IMPRESSION and rng.random() < _IDLE_CLICKS:
-            n = _row(rng, rows, n, one, one.second + 3, ROW_CLICK, habits)
-            rows[n - 1].campaign = EXPERIMENT
-    rows[n - 1].item, rows[n - 1].category = _pick(rng, who, 0.0, shelves, habits.own_taste)
+        rows[start].watched = one.watched
+    if one.kind == IMPRESSION and rng.random() < _IDLE_CLICKS:
+        n = _row(rng, rows, n, one, one.second + 3, ROW_CLICK, habits)
+    item, category = _pick(rng, who, 0.0, shelves, habits.own_taste)
+    for k in range(start, n):
+        rows[k].campaign, rows[k].item, rows[k].category = one.campaign, item, category
     return n
 
 

@@ -226,7 +226,8 @@ def _new_order(
     rng: Any, i: int, day: int, response: Response, hour: Floats, moments: Table, n: int
 ) -> tuple[Table, int]:
     """A click, and the order it brings, on that day or later."""
-    delay = int(response.delay_days * rng.standard_exponential())
+    wait = rng.standard_exponential() / np.log1p(1 / response.delay_days) if response.delay_days > 0 else 0.0
+    delay = int(min(wait, 1e6))  # geometric: whole days with this mean
     second = second_of_day(rng, hour)
     if delay == 0:
         return put(moments, n, i, day, second, ORDER, PAID, EXPERIMENT, 0.0)
@@ -243,7 +244,7 @@ def intend(people: Table, lift: Floats, hazard: Floats, delay_days: float, until
             for k in range(hazard.shape[1]):
                 left = until - (people[i].eligible + 1 + k)  # days in which the order must come
                 if left > 0:
-                    lands = 1 - np.exp(-left / delay_days) if delay_days else 1.0
+                    lands = 1 - np.exp(-left * np.log1p(1 / delay_days)) if delay_days > 0 else 1.0
                     expected[i] += lift[i] * hazard[i, k] * lands
     return expected
 

@@ -125,7 +125,7 @@ def shop(
         assignments=pl.concat(assignments_of(recipe, block, k * _BLOCK + 1) for k, block in enumerate(blocks)),
         customers=pl.concat(customers_of(recipe, block, k * _BLOCK + 1) for k, block in enumerate(blocks)),
         truth=Truth(recipe=recipe, blocks=tuple(block.settled() for block in blocks)),
-        as_of=start + timedelta(days=days),
+        as_of=recipe.start + timedelta(days=days),
     )
 
 
@@ -183,6 +183,8 @@ def _plan(
     experiment: Experiment | None,
     threads: int,
 ) -> tuple[Recipe, list[np.random.SeedSequence], list[int]]:
+    if isinstance(rng, bool) or not isinstance(rng, int | np.integer | np.random.Generator):
+        raise TypeError(f"rng is {rng!r}; it must be a seed (a whole number from 0 on) or a Generator.")
     check_whole(n_customers=n_customers, days=days, threads=threads)
     if days > _LONGEST:
         raise ValueError(f"days is {days}; at most {_LONGEST}, ten years.")

@@ -31,7 +31,7 @@ PIECES = 1.3  # mean quantity of a line
 WARM_MINUTES = 10.0  # watching this much doubles the base of the effect of watching
 _WEEK = np.array([-0.5, -0.6, -0.4, -0.1, 0.4, 0.7, 0.5]) / 0.7  # Monday to Sunday: weekends are busy
 _YEAR_PEAK = 346  # day of the year: 12 December
-_HOURS = np.cos((np.arange(24) - 20.5) / 12 * np.pi)  # busiest in the evening
+_HOURS = np.cos((np.arange(24) - 20) / 12 * np.pi)  # busiest in the evening
 _SENSITIVITY_SHAPE = 4.0
 NEVER = -1  # no such day
 _SHELVES = 20_250_101  # seed of the catalogue
@@ -66,7 +66,7 @@ class Shoppers:
     rate_shape, rate_scale_days
         Order rates are gamma: shape, and days per unit for organic customers (mean rate = shape / days); customers
         from search and ads order at 0.75 and 0.5 times that. A rate is orders per day while active, on an average day,
-        with nothing watched lately.
+        with nothing watched lately; gaps are rounded up to whole days, so a rate of 0.1 gives 0.0955 orders a day.
     dropout
         After any order a customer stops for good with probability p; p is Beta(a, b), mean a / (a + b).
     rhythm, rhythm_spread
@@ -158,7 +158,8 @@ class Shoppers:
 
 def _check_pair(dropout: tuple[float, float]) -> None:
     told = f"dropout is {dropout!r}; "
-    if not isinstance(dropout, tuple) or len(dropout) != 2 or any(isinstance(one, str | bool) for one in dropout):
+    is_pair = isinstance(dropout, tuple) and len(dropout) == 2
+    if not is_pair or any(isinstance(one, bool) or not isinstance(one, int | float) for one in dropout):
         raise TypeError(f"{told}it must be the two shapes of a beta, e.g. (0.6, 3.0).")
     if not all(math.isfinite(one) and one > 0 for one in dropout):
         raise ValueError(f"{told}both shapes of the beta must be above 0, e.g. (0.6, 3.0).")

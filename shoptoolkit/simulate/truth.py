@@ -1,8 +1,8 @@
 """What is behind a simulated shop: computed from its parameters and latent states, not estimated from its log.
 
-In: a `Recipe` and its customers. Out: `Truth`: `customers` (each one's state and what can be expected of it), `curves`
-(how soon customers come back), `arms` (what the experiment changed, day by day), `estimates` (the population value per
-question, as rows of Estimates).
+In: a `Recipe` and its customers. Out: `Truth`: `customers` (each one's state), `values` (what can be expected of each),
+`curves` (how soon customers come back), `arms` (what the experiment changed, day by day), `estimates` (the population
+value per question, as rows of Estimates).
 
 What has no closed form is the mean over replicate customers of the same recipe, made without a log and, where an
 experiment is in it, lived twice, with and without the ad. Equal recipes share the result, whatever their seed.
@@ -40,10 +40,13 @@ class Truth:
 
     `customers`, one row each: customer_id, source, joined_at, rate (orders per day while active, nothing watched),
     rhythm (shape of the gaps), drop_probability (after each order), price_sensitivity, watch_sessions_per_day,
-    order_value (expected, full prices, before refunds), active (at the end of the log), dropped_on (null if active);
-    expected_uplift (orders that treatment rather than control is expected to add within 90 days of the assignment,
-    given traits, activity and watching; null if not assigned); orders_30d, orders_90d, orders_365d and revenue_30d ...
-    (expected after the log, given the state at its end: means over 100 futures).
+    order_value (expected, full prices, before refunds), active (at the end of the log), dropped_on (day of the order
+    after which they stopped, but for what ads bring; null if active), expected_uplift (orders that treatment rather
+    than control is expected to add within 90 days of the assignment, given traits, activity and watching; null if not
+    assigned).
+
+    `values`, one row each: customer_id, orders_30d, orders_90d, orders_365d, revenue_30d ...: expected after the log,
+    given the state at its end: means over 100 futures.
 
     `curves`: group (source of the first order, "all"), duration_days, survival (share without a next order so many days
     after the first, were all followed that long), restricted_mean_days.
@@ -58,7 +61,7 @@ class Truth:
     blocks: tuple[Block, ...]
 
     def __repr__(self) -> str:
-        return f"Truth over {REPLICATES:,} replicate customers: .customers, .curves, .arms, .estimates"
+        return f"Truth over {REPLICATES:,} replicate customers: .customers, .values, .curves, .arms, .estimates"
 
     @property
     def curves(self) -> pl.DataFrame:
@@ -77,14 +80,20 @@ class Truth:
 
     @cached_property
     def customers(self) -> pl.DataFrame:
-        """Each customer's state, and what can be expected of it."""
-        people = np.concatenate([block.people for block in self.blocks])
-        told = traits_of(self.recipe, people, first_id=1)
+        """Each customer's state."""
         uplift = np.concatenate([_uplift(block) for block in self.blocks])
-        rng = np.random.default_rng(_SEED)
-        return told.with_columns(
-            pl.Series("expected_uplift", uplift).fill_nan(None), *_values(self.recipe, people, rng)
+        return traits_of(self.recipe, self._people, first_id=1).with_columns(
+            pl.Series("expected_uplift", uplift).fill_nan(None)
         )
+
+    @cached_property
+    def values(self) -> pl.DataFrame:
+        """What can be expected of each customer after the log."""
+        return self.customers.select("customer_id", *_values(self.recipe, self._people, np.random.default_rng(_SEED)))
+
+    @property
+    def _people(self) -> Table:
+        return np.concatenate([block.people for block in self.blocks])
 
 
 def _uplift(block: Block) -> Floats:
@@ -135,7 +144,7 @@ def _population(recipe: Recipe) -> Population:
 
 def _replicate(recipe: Recipe, n: int, rng: np.random.Generator) -> dict[str, Floats]:
     """What is asked of each of n replicate customers, followed for as long after joining as the log lasts."""
-    block = live_block(recipe, n, rng, days=2 * recipe.days, treat_all=True)
+    block = live_block(recipe, n, rng, days=recipe.days + max(recipe.days, HORIZON_DAYS), treat_all=True)
     is_order = np.isin(block.moments["kind"], (ORDER, LATER))
     treated, own = block.moments[is_order], block.own
     told: dict[str, Any] = {"source": block.people["source"]}
@@ -146,12 +155,13 @@ def _replicate(recipe: Recipe, n: int, rng: np.random.Generator) -> dict[str, Fl
         is_own = np.flatnonzero(is_order) < len(own)
         told |= {"assigned": block.arms.assigned, "shown": block.arms.assigned & block.arms.shown}
         told |= {"basket": basket(recipe.shoppers, block.people)}
-        told |= {f"control_{name}": one for name, one in _answers(recipe, n, own).items()}
-        told |= {f"treatment_{name}": one for name, one in _answers(recipe, n, treated).items()}
+        for arm, lives in {"control": own, "treatment": treated}.items():
+            found = _answers(recipe, n, lives[block.arms.assigned[lives["customer"]]])
+            told |= {f"{arm}_{name}": one for name, one in found.items()}
         told |= _made_of(recipe, n, own, treated, is_own)
         told |= {"logged": _count(world, n, 0, recipe.days), "logged_own": _count(own, n, 0, recipe.days)}
     gap = _wait(world, n, block.people["joined"])
-    return told | {"gap": np.where(gap <= recipe.days, gap, np.inf)}
+    return told | {"gap": np.where(gap <= max(recipe.days, HORIZON_DAYS), gap, np.inf)}
 
 
 def _wait(moments: Table, n: int, after: Ints) -> Floats:
@@ -265,8 +275,9 @@ def _row(top: Floats, bottom: Floats | None = None, **rest: Any) -> dict[str, An
     told: dict[str, Any] = {"group": "all", "method": f"{REPLICATES:,} replicate customers", "n": len(top)} | rest
     if bottom is None:
         bottom = np.ones(len(top))
-    if not bottom.any():
-        return refused_row(reason="Nothing to divide by: what it is a share of never happens here.", level=0.95, **told)
+    if abs(bottom.mean()) <= 4 * bottom.std() / math.sqrt(len(bottom)):
+        reason = "Nothing to divide by: what it is a share of is not distinct from zero in this world."
+        return refused_row(reason=reason, level=0.95, **told)
     ratio = top.mean() / bottom.mean()
     error = np.std(top - ratio * bottom) / abs(bottom.mean()) / math.sqrt(len(top))
     return estimate_row(estimate=float(ratio), standard_error=float(error), level=0.95, **told)

@@ -51,6 +51,7 @@ def test_one_seed_gives_one_shop():
         assert_frame_equal(getattr(first, name), getattr(again, name))
         assert not getattr(first, name).equals(getattr(other, name))
     assert_frame_equal(first.truth.customers, again.truth.customers)
+    assert_frame_equal(first.truth.values, again.truth.values)
     assert not first.truth.customers.equals(other.truth.customers)
 
 
@@ -103,9 +104,8 @@ def test_the_log_keeps_the_contract_and_its_window():
     assert world.events["at"].is_sorted()
     assert {world.events[name].dtype for name in ("at", "known_at")} == {pl.Datetime("us")}
     assert set(world.events["customer_id"]) == set(world.customers["customer_id"]), "everybody orders at least once"
-    assert set(world.events["event"]) == set(
-        "impression click view watch search cart checkout purchase refund".split()
-    ), "every kind of event happens"
+    kinds = {"impression", "click", "view", "watch", "search", "cart", "checkout", "purchase", "refund"}
+    assert set(world.events["event"]) == kinds, "every kind of event happens"
 
 
 def test_a_moment_as_start_means_its_day():
@@ -142,7 +142,7 @@ def test_nobody_orders_twice_a_day_unprompted():
 
 @pytest.mark.parametrize("world", [calm_world, busy_world])
 def test_an_order_number_is_one_order_with_ads_and_without(world):
-    """Whoever orders checks out once for it: there are as many numbers as checkouts, each one customer's and moment's."""
+    """Whoever orders checks out once for it: as many numbers as checkouts, each of one customer, moment and source."""
     world = world()
     one = bought(world).group_by("order_id").agg(pl.col("customer_id", "at", "source", "campaign_id").n_unique())
     assert one.drop("order_id").max().row(0) == (1, 1, 1, 1)
@@ -190,7 +190,6 @@ def test_late_rows_are_as_many_and_as_late_as_planted():
     assert (never["known_at"] == never["at"]).all()
     always = shop(rng=5, shoppers=Shoppers(late_share=1.0), **SMALL).events
     assert (always["known_at"] > always["at"]).mean() > 0.999, "all but those late by less than a second"
-    assert_frame_equal(never.select("customer_id").unique(), always.select("customer_id").unique(), check_row_order=False)
 
 
 def test_who_comes_anyway_enters_through_ads_and_search_as_planted():
@@ -204,8 +203,10 @@ def test_who_comes_anyway_enters_through_ads_and_search_as_planted():
     assert within((later["source"] == "paid").mean(), 0.1, len(later))
     assert within((later["source"] == "search").mean(), 0.25, len(later))
     assert set(later["source"]) == {"organic", "search", "paid"}, "without live shows nobody enters from one"
-    assert (later["campaign_id"].eq_missing("always_on") == (later["source"] == "paid")).all()
-    assert bought(world).join(later, on="order_id", how="anti")["campaign_id"].null_count() == len(world.customers)
+    every = bought(world)
+    assert (every["campaign_id"].eq_missing("always_on") == (every["source"] == "paid")).all(), (
+        "and so for first orders"
+    )
 
 
 def test_a_day_with_a_live_show_is_entered_from_it():
