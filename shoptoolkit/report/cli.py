@@ -15,11 +15,13 @@ import shlex
 import sys
 import textwrap
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from shoptoolkit.report.page import seconds_in_words
 from shoptoolkit.report.progress import Terminal
-from shoptoolkit.report.runner import RunResult, run_plan
-from shoptoolkit.report.series import Plan, plan_series
+
+if TYPE_CHECKING:
+    from shoptoolkit.report.runner import RunResult
+    from shoptoolkit.report.series import Plan
 
 __all__ = ["main"]
 
@@ -99,6 +101,9 @@ def _simulate(told: argparse.Namespace) -> int:
 
 
 def _report(told: argparse.Namespace, words: Sequence[str]) -> int:
+    from shoptoolkit.report.runner import run_plan
+    from shoptoolkit.report.series import plan_series
+
     try:
         plan = plan_series(
             told.names,
@@ -151,6 +156,8 @@ def _parameters(pairs: Sequence[str]) -> dict[str, str]:
 
 
 def _say(result: RunResult, width: int) -> None:
+    from shoptoolkit.report.page import seconds_in_words
+
     took = seconds_in_words(result.seconds)
     _tell(f"{result.status:<7}  {result.name:<{width}} {took:>10}  {result.size / 1e6:5.2f} MB  {result.path}")
     failure = result.failure

@@ -63,9 +63,11 @@ def values_of(column: str, given: Mapping[str, Any], *, at_most: int | None = No
         )
     taken = known.head(at_most or MOST)
     outside = len(rows) - taken["count"].sum()
-    few = f"; there are {len(known):,} values" if len(known) > len(taken) else ""
-    note = f"{outside:,} of {len(rows):,} rows are in no report by {column}: they have none of its {len(taken)} values"
-    return EachValue(values=tuple(taken[column]), note=f"{note}{few}." if outside else "")
+    why = f"they have no {column}"
+    if len(known) > len(taken):
+        why = f"only the most frequent {len(taken):,} of {len(known):,} values have one"
+    note = f"{outside:,} of {len(rows):,} rows are in no report by {column}: {why}." if outside else ""
+    return EachValue(values=tuple(taken[column]), note=note)
 
 
 def _rows(given: Mapping[str, Any]) -> pl.DataFrame:

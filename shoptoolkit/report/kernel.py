@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import math
 import os
 import threading
@@ -105,6 +106,7 @@ async def _all_cells(client: Any, manager: Any, environment: dict[str, str]) -> 
         await client.async_start_new_kernel_client()
         await client.async_execute(cleanup_kc=True)
     finally:
+        atexit.unregister(client._cleanup_kernel)  # of nbclient, which forgets it when it is cancelled
         if manager.has_kernel:
             await manager.shutdown_kernel(now=True)
 

@@ -66,7 +66,7 @@ class Terminal(Watch):
         """Make room for a line that stays."""
         self._bar.clear()
         yield
-        self._bar.refresh()
+        self.tick()
 
     def __enter__(self) -> Self:
         return self
