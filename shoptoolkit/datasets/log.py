@@ -6,11 +6,13 @@ In: a name, path or frame. Out: `open_log` -> `Log`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from html import escape
 from pathlib import Path
 from typing import Any
+
+import polars as pl
 
 from shoptoolkit.contract import Checked, read_events
 from shoptoolkit.contract.clock import day_of
@@ -71,6 +73,7 @@ def open_log(
     clock: str | None = None,
     timezone: str | None = None,
     as_of: date | str | None = None,
+    only: Mapping[str, Any] | None = None,
     history_known: bool | None = None,
     currency: str | None = None,
     name: str | None = None,
@@ -90,6 +93,10 @@ def open_log(
         Where the shop's days begin. None: what is known of the set, else `clock`, else UTC.
     as_of
         The first day not looked at, e.g. the day after the export. Needed for your own log: there is no hidden "today".
+    only
+        Keep the good rows with these values, e.g. {"country": "GB"}: text, or what has this text (12, True). It chooses
+        rows, not customers: an order of theirs in another country is not seen, and "first order" means first here. Rows
+        left out are counted among the faults; those in quarantine stay, since what they are may be in doubt.
     history_known
         True if the log holds every order these customers ever made. None: what is known of the set, else False.
     currency, name, licence
@@ -106,7 +113,7 @@ def open_log(
     ------
     ValueError
         `source` is no set, file or frame; `as_of` is missing for a log of your own, or lies before it; no row is good;
-        or `columns`, `kinds` or `clock` is given for a public set.
+        `only` names no column, or no value of it; or `columns`, `kinds` or `clock` is given for a public set.
     """
     if isinstance(source, str) and source in SETS:
         known = about(source)
@@ -128,10 +135,38 @@ def open_log(
         last = f"The last event is of {checked.good['at'].max()!s} UTC."
         raise ValueError(f"as_of is None; give the first day not to look at, e.g. the day after the export. {last}")
     facts["as_of"] = day_of(facts["as_of"], timezone=facts["timezone"])
+    for column, value in (only or {}).items():
+        checked = _only(checked, column, value)
+        facts["name"] += f", {column} {value}"
     log = Log(checked=checked, citation=citation, **facts)
     if log.first_day >= log.as_of:
         raise ValueError(f"as_of is {log.as_of}, and the log begins on {log.first_day}; nothing lies before.")
     return log
+
+
+def _only(checked: Checked, column: str, value: Any) -> Checked:
+    good, text = checked.good, str(value).lower() if isinstance(value, bool) else str(value)
+    if column not in good.columns:
+        raise ValueError(f"only is {{{column!r}: {value!r}}}; the log has the columns {', '.join(good.columns)}.")
+    values = good[column].cast(pl.String)
+    is_it = (values == text).fill_null(False)
+    if not is_it.any():
+        most = values.drop_nulls().value_counts(sort=True)[column].to_list()
+        more = f" and {len(most) - 10:,} more" if len(most) > 10 else ""
+        raise ValueError(
+            f"only is {{{column!r}: {value!r}}}; {column} holds {', '.join(most[:10]) or 'nothing'}{more}."
+        )
+    if is_it.all():
+        return checked
+    example = values.filter(~is_it)[0]
+    told = {
+        "rule": f"{column} is not {text}",
+        "action": "left out",
+        "rows": len(good) - is_it.sum(),
+        "example": example,
+    }
+    left_out = pl.DataFrame([told], schema=checked.faults.schema)
+    return replace(checked, good=good.filter(is_it), faults=pl.concat([checked.faults, left_out]))
 
 
 def _must_exist(source: Any) -> None:

@@ -1,6 +1,6 @@
 """Report: from an executed notebook to one HTML page, from a folder of notebooks to a series with an index.
 
-What notebooks call (`pieces`): `answer`, `figure`, `table`, `callout`.
+What notebooks call (`pieces`): `answer`, `figure`, `table`, `callout`; and `Skip`, raised where something is missing.
 What runs them (`runner`, `index`): `run_series`, `RunResult`, `RunFailure`, `write_index`.
 What makes a page: `ShopReportExporter` (`jupyter nbconvert --to shopreport`); the command line is `cli.main`.
 
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from shoptoolkit.report.exporter import ShopReportExporter
     from shoptoolkit.report.index import write_index
+    from shoptoolkit.report.outcome import Skip
     from shoptoolkit.report.pieces import answer, callout, figure, table
     from shoptoolkit.report.runner import RunFailure, RunResult, run_series
 
@@ -22,6 +23,7 @@ __all__ = [
     "RunFailure",
     "RunResult",
     "ShopReportExporter",
+    "Skip",
     "answer",
     "callout",
     "figure",
@@ -34,6 +36,7 @@ _HOME = {
     **dict.fromkeys(("answer", "callout", "figure", "table"), "pieces"),
     **dict.fromkeys(("RunFailure", "RunResult", "run_series"), "runner"),
     "ShopReportExporter": "exporter",
+    "Skip": "outcome",
     "write_index": "index",
 }
 

@@ -1,26 +1,30 @@
 """The front page of a series: a folder of reports comes in, its `index.html` goes out.
 
 - `write_index`: every report in the folder, read from the `<meta name="shoptoolkit-...">` tags of its page, so that
-  running one notebook does not empty the index.
+  running one notebook does not empty the index. Reports of one notebook by value of a column stand together.
+- `is_page`: did we write this file?
+- `skipped_page`: the page of a notebook that needs what is not there.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from functools import lru_cache
 from html.parser import HTMLParser
+from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 from shoptoolkit.report.exporter import TEMPLATES, page_policy, script_of, style_of
 from shoptoolkit.report.files import write_whole
 from shoptoolkit.report.icons import icon
-from shoptoolkit.report.page import NO_ANSWER, moment_in_words, seconds_in_words
+from shoptoolkit.report.page import NO_ANSWER, Page, seconds_in_words
 from shoptoolkit.report.pictures import THUMBNAIL_CHARACTERS
 from shoptoolkit.report.provenance import made_with
 
-__all__ = ["write_index"]
+__all__ = ["is_page", "skipped_page", "write_index"]
 
 KINDS = {  # status: (class and icon, word of the chip, words of the tally)
     "pass": ("pass", "Answered", "answered, no check objects"),
@@ -28,6 +32,7 @@ KINDS = {  # status: (class and icon, word of the chip, words of the tally)
     "stop": ("stop", "A check stops", "answered, a check says stop"),
     NO_ANSWER: ("info", "No answer", "without an answer in one line"),
     "failed": ("stop", "Did not finish", "did not finish"),
+    "skipped": ("info", "Skipped", "skipped"),
 }
 NUMBERS = ("No", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine", "Ten", "Eleven", "Twelve")
 
@@ -37,7 +42,8 @@ class Item:
     """One report, as the index lists it."""
 
     file: str
-    name: str
+    name: str  # of the notebook
+    only: str  # "country GB"; "" for the report of the whole log
     title: str
     text: str
     status: str
@@ -54,7 +60,7 @@ class Item:
 
 
 def write_index(
-    out: str | Path, files: Sequence[str] = (), *, command: str = "", started: datetime | None = None
+    out: str | Path, files: Sequence[str] = (), *, command: str = "", facts: Mapping[str, str] | None = None
 ) -> Path:
     """List all reports of a folder in its `index.html`.
 
@@ -66,8 +72,8 @@ def write_index(
         Names of the pages that this run wrote; the others are listed as earlier ones.
     command
         How the series was run.
-    started
-        When it was run.
+    facts
+        What else to say of the run: name to text.
 
     Returns
     -------
@@ -84,10 +90,35 @@ def write_index(
         raise ValueError(f"out={str(out)!r} is not a folder; run `shoptoolkit report --out {out}` first.")
     pages = (path for path in sorted(folder.glob("*.html")) if path.name != "index.html" and path.is_file())
     found = (_item(path, is_new=path.name in files) for path in pages)
-    items = sorted((item for item in found if item), key=lambda item: item.name)
+    items = sorted((item for item in found if item), key=lambda item: (item.name, item.only.casefold(), item.file))
     path = folder / "index.html"
-    write_whole(path, _render(items, command, started))
+    write_whole(path, _render(items, command, facts or {}))
     return path
+
+
+def is_page(path: Path) -> bool:
+    """Whether a file is a report that we wrote; its tags say so."""
+    return path.is_file() and "name" in _tags(path)
+
+
+def skipped_page(page: Page, only: str, reason: str) -> str:
+    """Say why a notebook was skipped.
+
+    Parameters
+    ----------
+    page
+        Of the notebook as far as it ran.
+    only
+        The choice of rows in words; "" for the whole log.
+    reason
+        What it needs.
+
+    Returns
+    -------
+    str
+        HTML, with the tags by which the index knows a page.
+    """
+    return _template("skipped").render(page=page, only=only, reason=reason or "It does not say what it needs.")
 
 
 def _item(path: Path, *, is_new: bool) -> Item | None:
@@ -101,6 +132,7 @@ def _item(path: Path, *, is_new: bool) -> Item | None:
     return Item(
         file=path.name,
         name=tags["name"],
+        only=tags.get("only", ""),
         title=tags.get("title") or tags["name"],
         text=text,
         status=status if status in KINDS else NO_ANSWER,
@@ -112,7 +144,14 @@ def _item(path: Path, *, is_new: bool) -> Item | None:
 
 
 def _tags(path: Path) -> dict[str, str]:
-    """The `shoptoolkit-` tags of a page's head, whichever way its attributes are ordered and quoted."""
+    """The `shoptoolkit-` tags of a page's head; a page is read again only when it has changed."""
+    stat = path.stat()
+    return _read_tags(path, stat.st_ino, stat.st_mtime_ns, stat.st_size)
+
+
+@lru_cache(maxsize=4096)
+def _read_tags(path: Path, *_state: int) -> dict[str, str]:
+    """Whichever way the attributes are ordered and quoted."""
     with path.open(encoding="utf-8", errors="replace") as file:
         head = _Head()
         head.feed(file.read(200_000).partition("<style>")[0])
@@ -146,33 +185,36 @@ def _size_in_words(size: int) -> str:
     return f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{max(1, round(size / 1e3))} kB"
 
 
-def _render(items: Sequence[Item], command: str, started: datetime | None) -> str:
+def _template(name: str) -> Any:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     loader = FileSystemLoader(TEMPLATES / "series")
     environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
-    count = len(items)
+    environment.globals |= {
+        "icon": icon,
+        "style": style_of("series/index.css"),
+        "script": script_of(),
+        "policy": page_policy(),
+    }
+    return environment.get_template(f"{name}.html.j2")
+
+
+def _render(items: Sequence[Item], command: str, facts: Mapping[str, str]) -> str:
+    count = len({item.name for item in items})
     number = NUMBERS[count] if count < len(NUMBERS) else str(count)
     tally = Counter(item.status for item in items)
-    return environment.get_template("index.html.j2").render(
-        heading=f"{number} question{'' if count == 1 else 's'} about shoppers",
-        items=items,
-        kinds=KINDS,
-        tally=[(KINDS[kind][0], tally[kind], KINDS[kind][2]) for kind in KINDS if tally[kind]],
-        facts=_facts(items, started),
-        command=command,
-        icon=icon,
-        style=style_of("series/index.css"),
-        script=script_of(),
-        policy=page_policy(),
-    )
-
-
-def _facts(items: Sequence[Item], started: datetime | None) -> list[tuple[str, str]]:
+    new = sum(item.is_new for item in items)
+    told = [("In this run", f"{new} of {len(items)} reports")] if new else []
     made = made_with()
     versions = made["packages"]
     packages = ", ".join(f"{name} {versions[name]}" for name in ("shoptoolkit", "polars") if name in versions)
-    new = sum(item.is_new for item in items)
-    facts = [("Started", moment_in_words(started))] if started else []
-    facts += [("In this run", f"{new} of {len(items)} reports")] if new else []
-    return [*facts, ("Made with", f"{packages}, Python {made['python']}")]
+    return str(
+        _template("index").render(
+            heading=f"{number} question{'' if count == 1 else 's'} about shoppers",
+            groups=[list(group) for _, group in groupby(items, key=lambda item: (item.name, bool(item.only)))],
+            kinds=KINDS,
+            tally=[(KINDS[kind][0], tally[kind], KINDS[kind][2]) for kind in KINDS if tally[kind]],
+            facts=[*facts.items(), *told, ("Made with", f"{packages}, Python {made['python']}")],
+            command=command,
+        )
+    )

@@ -1,8 +1,9 @@
 """What became of a notebook's cells: an executed notebook comes in, its failure and its gaps go out.
 
 - `find_failure`: the first cell that raised, with its nearest heading and source line.
+- `Skip`: what a notebook raises where something it needs is not there.
 - `cells_not_run`, `is_out_of_order`: why a page may not show what its code says.
-- `has_tag`, `source_of`: small readers that the other modules share.
+- `has_tag`, `number_of`, `source_of`: small readers that the other modules share.
 """
 
 from __future__ import annotations
@@ -12,12 +13,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["RunFailure", "cells_not_run", "find_failure", "has_tag", "is_out_of_order", "source_of"]
+__all__ = [
+    *("RunFailure", "Skip", "cells_not_run", "find_failure", "has_tag", "is_out_of_order"),
+    *("number_of", "source_of"),
+]
 
 ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 HEADING = r"^ {0,3}#{1,6}\s*(.+?)\s*#*$"
 EXPECTED = ("raises-exception", "skip-execution")
 INJECTED = "injected-parameters"
+
+
+class Skip(Exception):
+    """Raised by a notebook that needs what is not there: `raise report.Skip("needs Spark: pip install ...")`.
+
+    The reason says what is missing and how to get it. The runner then tells of a skipped notebook, not of a failed one.
+    """
+
+    def _render_traceback_(self) -> list[str]:
+        return [f"Skipped: {self}"]  # in a notebook, too, the reason is all there is to say
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,10 +75,10 @@ def find_failure(nb: Any) -> RunFailure | None:
 def failure_at(nb: Any, index: int, name: str, message: str, traceback: Sequence[str] = ()) -> RunFailure:
     """Describe a failure of one cell: number, heading and line are looked up in the notebook."""
     source = source_of(nb.cells[index])
-    injected = sum(has_tag(cell, INJECTED) for cell in nb.cells[:index])
     message = ANSI.sub("", message)
     line = _line(source, "\n".join(traceback))
-    return RunFailure(cell=index + 1 - injected, heading=_heading(nb, index), name=name, message=message, line=line)
+    cell = number_of(nb, index)
+    return RunFailure(cell=cell, heading=_heading(nb, index), name=name, message=message, line=line)
 
 
 def _heading(nb: Any, index: int) -> str:
@@ -108,6 +122,11 @@ def is_out_of_order(nb: Any) -> bool:
 def has_tag(cell: Any, *tags: str) -> bool:
     """Whether a cell carries one of these tags."""
     return any(tag in tags for tag in cell.metadata.get("tags", ()))
+
+
+def number_of(nb: Any, index: int) -> int:
+    """The position of a cell in the notebook as it was written, from 1: injected cells do not count."""
+    return index + 1 - sum(has_tag(cell, INJECTED) for cell in nb.cells[:index])
 
 
 def source_of(cell: Any) -> str:

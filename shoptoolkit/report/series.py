@@ -7,15 +7,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import chdir
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import nbformat
 
-from shoptoolkit.report.parameters import read_parameters, typed
+from shoptoolkit.report.each import GIVEN, ONLY, EachValue, file_words, values_of
+from shoptoolkit.report.parameters import NOT_PLAIN, read_parameters, typed
 
 __all__ = ["Job", "Plan", "known_notebooks", "plan_series", "read_notebook"]
 
@@ -24,15 +28,18 @@ DEFAULT_SERIES = range(70)  # 00 to 69; the others run by name
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """One notebook to run."""
+    """One report to make."""
 
-    path: Path
+    path: Path  # of the notebook
+    name: str  # of the report: that of the notebook; of one value, with ".country=GB" after it
     values: Mapping[str, Any]  # typed parameters that this notebook knows
+    cells: int  # of the notebook; 0 if it cannot be read
 
     @property
-    def name(self) -> str:
-        """File name without ending; the report is called the same."""
-        return self.path.stem
+    def only(self) -> Mapping[str, Any]:
+        """The choice of rows, such as {"country": "GB"}."""
+        only = self.values.get(ONLY)
+        return only if isinstance(only, dict) else {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +50,8 @@ class Plan:
     out: Path
     jobs: int
     time_limit: float | None
+    for_each: str | None = None
+    notes: tuple[str, ...] = ()  # what the reader of the reports has to know
 
 
 def plan_series(
@@ -53,6 +62,8 @@ def plan_series(
     parameters: Mapping[str, Any] | None = None,
     jobs: int = 1,
     time_limit: float | None = None,
+    for_each: str | None = None,
+    at_most: int | None = None,
 ) -> Plan:
     """Check names, parameters and options of a series.
 
@@ -63,11 +74,16 @@ def plan_series(
     notebooks, out
         Folder of the notebooks; folder for the reports.
     parameters
-        Name to text or value. Each must be known to at least one of the notebooks.
+        Name to text or value. Each must be known to at least one of the notebooks. A text that is the path or glob of
+        files here is made absolute, since notebooks run in their own folder.
     jobs
         Notebooks run at a time, at least 1.
     time_limit
         Seconds for a whole notebook, above 0; None: no limit.
+    for_each
+        A column of the log: notebooks with a parameter `only` make one report per value, the others one as ever.
+    at_most
+        Only the most frequent values; None: all, up to 50.
 
     Returns
     -------
@@ -77,23 +93,85 @@ def plan_series(
     Raises
     ------
     ValueError
-        Unknown or ambiguous name, unknown or ill-typed parameter, option out of range.
+        Unknown or ambiguous name, unknown or ill-typed parameter, option out of range, a log that cannot be opened.
     """
-    _need_options(jobs, time_limit)
-    paths = _paths(names, Path(notebooks))
-    known = {path: _parameters_of(path) for path in paths}
+    _need_options(jobs, time_limit, for_each, at_most)
+    found = {path: _read(path) for path in _paths(names, Path(notebooks))}
+    known = {path: nb and read_parameters(nb) for path, nb in found.items()}
     _need_known(parameters or {}, known)
-    work = tuple(Job(path=path, values=_values(parameters or {}, known[path] or {})) for path in paths)
-    return Plan(work=work, out=Path(out), jobs=jobs, time_limit=time_limit)
+    given = {name: _from_here(value) for name, value in (parameters or {}).items()}
+    work = [
+        Job(path=path, name=path.stem, values=_values(given, known[path] or {}), cells=len(nb.cells) if nb else 0)
+        for path, nb in found.items()
+    ]
+    work, notes = _for_each(for_each, work, known, at_most) if for_each else (work, ())
+    return Plan(work=_named(work), out=Path(out), jobs=jobs, time_limit=time_limit, for_each=for_each, notes=notes)
 
 
-def _need_options(jobs: object, time_limit: object) -> None:
-    if isinstance(jobs, bool) or not isinstance(jobs, int) or jobs < 1:
-        raise ValueError(f"jobs is {jobs!r}; it must be a whole number of at least 1.")
+def _need_options(jobs: object, time_limit: object, for_each: str | None, at_most: int | None) -> None:
+    _need_count("jobs", jobs)
+    if at_most is not None:
+        _need_count("at_most", at_most)
+        if not for_each:
+            raise ValueError(
+                f"at_most is {at_most}; of what? Name a column of the log with for_each (--for-each country)."
+            )
     if time_limit is None:
         return
     if isinstance(time_limit, bool) or not isinstance(time_limit, (int, float)) or not 0 < time_limit < 1e9:
         raise ValueError(f"time_limit is {time_limit!r}; it must be seconds above 0, or None for no limit.")
+
+
+def _need_count(name: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError(f"{name} is {value!r}; it must be a whole number of at least 1.")
+
+
+def _from_here(value: Any) -> Any:
+    """A path that means something where the user stands; the notebook stands elsewhere."""
+    if isinstance(value, str) and set("./\\") & set(value) and not Path(value).is_absolute():
+        try:
+            if Path(value).exists() or next(Path().glob(value), None):
+                return str(Path.cwd() / value)
+        except (ValueError, NotImplementedError, OSError):  # such as "C:x", or far too long
+            return value
+    return value
+
+
+def _for_each(
+    column: str, work: Sequence[Job], known: Mapping[Path, Mapping[str, Any] | None], at_most: int | None
+) -> tuple[list[Job], tuple[str, ...]]:
+    """Deal out the notebooks that take `only`; notebooks that are given the same share one look at the log."""
+    jobs: list[Job] = []
+    looked: dict[str, EachValue] = {}
+    for job in work:
+        told = {name: value for name, value in (known[job.path] or {}).items() if value is not NOT_PLAIN}
+        told |= job.values
+        if "dataset" not in told or not isinstance(told.get(ONLY), dict):
+            jobs.append(job)
+            continue
+        key = repr(sorted((name, told[name]) for name in GIVEN if name in told))
+        with chdir(job.path.parent):
+            found = looked[key] = looked.get(key) or values_of(column, told, at_most=at_most)
+        each = ({**job.values, ONLY: {**told[ONLY], column: value}} for value in found.values)
+        jobs += [replace(job, values=values) for values in each]
+    if not looked:
+        raise ValueError(
+            f"for_each is {column!r}; none of {', '.join(job.name for job in work)} has the parameters `dataset` and "
+            f"`{ONLY}`. Add `{ONLY} = {{}}` to the cell tagged `parameters`, and pass it to datasets.open_log."
+        )
+    return jobs, tuple(dict.fromkeys(found.note for found in looked.values() if found.note))
+
+
+def _named(work: Sequence[Job]) -> tuple[Job, ...]:
+    """Give each report a file name of its own, also where upper and lower case are one."""
+    names = [job.name + file_words(job.only) for job in work]
+    counts = Counter(name.casefold() for name in names)
+    marks = (hashlib.sha256(repr(job.only).encode()).hexdigest()[:6] for job in work)
+    pairs = zip(work, names, marks, strict=True)
+    return tuple(
+        replace(job, name=f"{name}~{mark}" if counts[name.casefold()] > 1 else name) for job, name, mark in pairs
+    )
 
 
 def known_notebooks(folder: Path) -> dict[str, Path]:
@@ -174,10 +252,10 @@ def read_notebook(path: Path) -> Any:
         raise ValueError(f"{path} cannot be read as a notebook: {error}") from error
 
 
-def _parameters_of(path: Path) -> dict[str, Any] | None:
+def _read(path: Path) -> Any:
     """None for a file that cannot be read: the runner will say so on its page."""
     try:
-        return read_parameters(read_notebook(path))
+        return read_notebook(path)
     except ValueError:
         return None
 

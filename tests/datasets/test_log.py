@@ -89,3 +89,38 @@ def test_a_misspelt_set_is_told_the_known_ones():
 def test_a_file_that_is_not_there_is_told_so():
     with pytest.raises(ContractError, match="no such file"):
         open_log("no/such/log.csv", as_of="2011-12-09")
+
+
+def test_only_keeps_the_rows_of_one_value_and_counts_the_others(world):
+    events = world.events.with_columns(
+        store=pl.when(pl.col("item_id") % 3 > 0).then(pl.col("item_id") % 3),
+        is_gift=pl.col("item_id") % 2 == 0,
+        price=pl.when(pl.int_range(pl.len()) < 5).then(-1.0).otherwise("price"),
+    )
+    whole = open_log(events, as_of=world.as_of, name="mine")
+    first = open_log(events, as_of=world.as_of, name="mine", only={"store": "1"})
+    assert first.checked.good.equals(whole.checked.good.filter(pl.col("store") == 1))
+    assert first.checked.quarantined.equals(whole.checked.quarantined)
+    assert first.name == "mine, store 1"
+    left = len(whole.checked.good) - len(first.checked.good)
+    assert first.checked.faults.row(-1)[:3] == ("store is not 1", "left out", left)
+    both = open_log(events, as_of=world.as_of, only={"store": 1, "is_gift": True}).checked.good
+    assert both.equals(first.checked.good.filter("is_gift"))
+    everything = {"store": 2, "event": "purchase"}
+    again = open_log(
+        open_log(events, as_of=world.as_of, only=everything).checked.good, as_of=world.as_of, only=everything
+    )
+    assert again.checked.faults.filter(pl.col("action") == "left out").is_empty()
+
+
+@pytest.mark.parametrize(
+    ("only", "message"),
+    [
+        ({"shop": "GB"}, r"only is \{'shop': 'GB'\}; the log has the columns customer_id, at"),
+        ({"event": "sale"}, r"only is \{'event': 'sale'\}; event holds [a-z, ]+\."),
+        ({"customer_id": -1}, r"customer_id holds \d+(, \d+){9} and 30 more\."),
+    ],
+)
+def test_a_choice_of_rows_that_are_not_there_is_refused(world, only, message):
+    with pytest.raises(ValueError, match=message):
+        open_log(world.events, as_of=world.as_of, only=only)

@@ -311,6 +311,8 @@ def page_with_everything():
 def test_the_style_sheets_style_nothing_that_no_page_shows(tmp_path):
     short = page_of(code("a", count=1, outputs=[shown(answer(sentence="Yes."))]))
     (tmp_path / "20_q.html").write_text(page_with_everything(), encoding="utf-8")
+    one_value = '<meta name="shoptoolkit-name" content="20_q"><meta name="shoptoolkit-only" content="country GB">'
+    (tmp_path / "20_q.country=GB.html").write_text(f"<head>{one_value}</head>", encoding="utf-8")
     pages = page_with_everything() + short + write_index(tmp_path).read_text(encoding="utf-8")
     emitted = {name for tag in BeautifulSoup(pages, "html.parser").find_all(class_=True) for name in tag["class"]}
     for own in ("shopreport/report.css", "series/index.css"):

@@ -14,6 +14,7 @@ from shoptoolkit.report import ShopReportExporter, answer, run_series, write_ind
 from shoptoolkit.report.cli import main
 from shoptoolkit.report.series import plan_series
 
+OURS = '<head><meta name="shoptoolkit-name" content="gone"></head>'
 SHOW = "from shoptoolkit.report import answer\nanswer(sentence=f'{shop} is {within_days} <days>')"
 
 
@@ -34,18 +35,25 @@ def folder(tmp_path):
 def test_a_series_goes_on_after_a_failure_and_leaves_pages_and_an_index(folder, tmp_path, capsys):
     out = tmp_path / "reports"
     out.mkdir()
-    (out / "20_bad.html").write_text("stale")
-    (out / "10_good.FAILED.html").write_text("stale")
+    (out / "20_bad.html").write_text(OURS)
+    (out / "20_bad.SKIPPED.html").write_text(OURS)
+    (out / "10_good.FAILED.html").write_text(OURS)
+    (out / "10_good.SKIPPED.html").write_text("<p>not ours</p>")
+    (out / "90_gone.html").write_text(OURS)
     (out / "foreign.html").write_text("<p>not ours</p>")
-    words = ["--notebooks", str(folder), "--out", str(out), "--jobs", "2", "-p", "within_days=7", "-p", "shop='; 1/0 #"]
+    words = ["--notebooks", str(folder), "--out", str(out), "-p", "within_days=7", "-p", "shop='; 1/0 #"]
     assert main(["report", *words]) == 1
-    said = capsys.readouterr().out.splitlines()
-    assert said[0].startswith("ok      10_good ")
-    assert said[1].startswith("failed  20_bad ")
+    printed = capsys.readouterr()
+    said = printed.out.splitlines()
+    assert said[0].startswith("ok       10_good ")
+    assert said[1].startswith("failed   20_bad ")
     assert said[2].strip() == "in cell 4, under “Estimate”: ZeroDivisionError: division by zero"
     assert said[3].strip() == "> 1 / 0"
+    assert said[4] == "1 of 2 failed: 20_bad"
+    assert printed.err.splitlines() == ["running 10_good, 4 cells", "running 20_bad, 5 cells"]
     pages = sorted(path.name for path in out.iterdir())
-    assert pages == ["10_good.html", "20_bad.FAILED.html", "foreign.html", "index.html"]
+    kept = ["10_good.SKIPPED.html", "90_gone.html", "foreign.html"]  # not ours, or of no notebook that ran
+    assert pages == sorted(["10_good.html", "20_bad.FAILED.html", "index.html", *kept])
     good = (out / "10_good.html").read_text(encoding="utf-8")
     assert "'; 1/0 # is 7 &lt;days&gt;" in good
     assert "Values used in this run" in good
@@ -55,9 +63,13 @@ def test_a_series_goes_on_after_a_failure_and_leaves_pages_and_an_index(folder, 
     assert "stopped in cell 4" in bad.select_one(".banner").get_text()
 
     index = BeautifulSoup((out / "index.html").read_text(encoding="utf-8"), "html.parser")
-    assert [a["href"] for a in index.select(".item a")] == ["10_good.html", "20_bad.FAILED.html"]
-    assert [a.get_text() for a in index.select(".item a")] == ["Good?", "Bad?"]
-    assert [c.get_text() for c in index.select(".item .chip")] == ["Answered", "Did not finish"]
+    assert [a["href"] for a in index.select(".item a")] == ["10_good.html", "20_bad.FAILED.html", "90_gone.html"]
+    assert [a.get_text() for a in index.select(".item a")] == ["Good?", "Bad?", "gone"]
+    assert [c.get_text() for c in index.select(".item .chip")] == ["Answered", "Did not finish", "No answer"]
+    assert [s.get_text().endswith("earlier run") for s in index.select(".side")] == [False, False, True]
+    facts = {div.dt.get_text(): div.dd.get_text() for div in index.select(".facts div")}
+    assert list(facts) == ["Started", "Took", "In this run", "Made with"]
+    assert facts["In this run"] == "2 of 3 reports"
     assert "'; 1/0 # is 7 <days>" in index.select_one(".item p").get_text()
     assert index.select_one("input#find")
     assert "shoptoolkit report" in index.select_one("pre").get_text()
@@ -71,6 +83,55 @@ def test_a_notebook_that_takes_too_long_is_stopped(folder, tmp_path):
     assert result.failure.name == "TimeLimit"
     assert result.failure.cell == 2
     assert result.path.name == "70_late.FAILED.html"
+
+
+def test_a_notebook_that_lacks_something_is_skipped_and_says_what(folder, tmp_path, capsys):
+    need = "from shoptoolkit import report\nraise report.Skip(\"needs <Spark>: pip install 'shoptoolkit[spark]'\")"
+    save(notebook(text("# Does it *scale*?"), code("x = 1"), code(need)), folder / "20_bad.ipynb")
+    out = tmp_path / "r"
+    out.mkdir()
+    (out / "20_bad.html").write_text(OURS)
+    assert main(["report", "20", "--notebooks", str(folder), "--out", str(out)]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[0].startswith("skipped  20_bad ")
+    assert said[1] == "         needs <Spark>: pip install 'shoptoolkit[spark]'"
+    assert sorted(path.name for path in out.iterdir()) == ["20_bad.SKIPPED.html", "index.html"]
+    page = BeautifulSoup((out / "20_bad.SKIPPED.html").read_text(encoding="utf-8"), "html.parser")
+    assert page.h1.get_text() == "Does it scale?"
+    assert "needs <Spark>" in page.main.get_text()
+    write_index(out)  # a later run, of other notebooks
+    index = BeautifulSoup((out / "index.html").read_text(encoding="utf-8"), "html.parser")
+    assert [c.get_text() for c in index.select(".item .chip")] == ["Skipped"]
+    assert index.select_one(".item p").get_text() == "needs <Spark>: pip install 'shoptoolkit[spark]'"
+    assert [" ".join(li.get_text().split()) for li in index.select(".tally li")] == ["1 skipped"]
+
+
+def test_a_page_that_cannot_be_written_is_a_failure_and_the_rest_go_on(folder, tmp_path):
+    (tmp_path / "r" / "10_good.html").mkdir(parents=True)
+    bad, late = run_series(["10", "20"], notebooks=folder, out=tmp_path / "r")
+    assert (bad.status, bad.size, bad.failure.where) == ("failed", 0, "while its page was written")
+    assert late.path.exists()
+
+
+def test_notebooks_share_the_cores(tmp_path, monkeypatch):
+    for name in ("POLARS_MAX_THREADS", "OMP_NUM_THREADS", "NUMBA_NUM_THREADS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("shoptoolkit.report.runner._cores", lambda: 2)
+    ask = "import polars, xgboost\nfrom threadpoolctl import threadpool_info\n"
+    ask += "polars.thread_pool_size(), {pool['num_threads'] for pool in threadpool_info()}"
+    save(notebook(code(ask)), tmp_path / "10_a.ipynb")
+    (result,) = run_series(notebooks=tmp_path, out=tmp_path / "r", jobs=2)
+    page = BeautifulSoup(result.path.read_text(encoding="utf-8"), "html.parser")
+    assert page.select_one("pre.plain").get_text() == "(1, {1})"
+
+
+def test_a_path_means_what_it_means_where_the_user_stands(tmp_path, monkeypatch):
+    save(notebook(code("dataset = 'x'\nlogs = None\nnote = ''", "parameters")), tmp_path / "n" / "10_a.ipynb")
+    (tmp_path / "log.csv").write_text("")
+    monkeypatch.chdir(tmp_path)
+    given = {"dataset": "log.csv", "logs": "./*.csv", "note": "a. no file"}
+    (job,) = plan_series(notebooks="n", parameters=given).work
+    assert job.values == {"dataset": str(tmp_path / "log.csv"), "logs": str(tmp_path / "*.csv"), "note": "a. no file"}
 
 
 def test_the_default_series_is_00_to_69_in_order(folder):
@@ -91,6 +152,12 @@ def test_a_parameter_goes_to_the_notebooks_that_know_it(folder):
         ({"parameters": {"wihtin": "3"}}, "wihtin unknown to 10_good, 20_bad. Known: shop, within_days"),
         ({"parameters": {"within_days": "x"}}, "within_days='x' does not fit; it must be a whole number"),
         ({"jobs": 0}, "jobs is 0; it must be a whole number of at least 1"),
+        ({"at_most": 3}, "at_most is 3; of what\\? Name a column"),
+        ({"at_most": 0, "for_each": "x"}, "at_most is 0; it must be a whole number"),
+        (
+            {"for_each": "x"},
+            "for_each is 'x'; none of 10_good, 20_bad has the parameters `dataset` and `only`. Add `only",
+        ),
         ({"time_limit": -1}, "time_limit is -1; it must be seconds above 0"),
         ({"time_limit": float("nan")}, "time_limit is nan"),
         ({"notebooks": "nowhere"}, "notebooks='nowhere' is not a folder"),
@@ -123,7 +190,7 @@ def test_one_bad_notebook_does_not_stop_the_series(tmp_path, monkeypatch, capsys
     save(notebook(code("as_of = None", "parameters"), contract), tmp_path / "n" / "30_contract.ipynb")
     save(notebook(text("![x](attachment:gone.png)"), code("1 / 0")), tmp_path / "n" / "40_both.ipynb")
     save(notebook(text("# Good?"), code(env)), tmp_path / "n" / "50_good.ipynb")
-    out, cores = tmp_path / "out", os.cpu_count()
+    out, cores = tmp_path / "out", len(os.sched_getaffinity(0))
     terminal = io.TextIOWrapper(io.BytesIO(), encoding="ascii")  # it knows no é
     with monkeypatch.context() as patch:
         patch.setattr("sys.stdout", terminal)
@@ -145,7 +212,7 @@ def test_one_bad_notebook_does_not_stop_the_series(tmp_path, monkeypatch, capsys
     terminal.seek(0)
     said = terminal.read()
     for line in ("in cell 2: ContractError: events: '20111209' is missing;", f"has: ts {300 * '?'}", "  mend: columns"):
-        assert f"        {line}\n" in said
+        assert f"         {line}\n" in said
     assert "> raise ContractError" in said
 
 
