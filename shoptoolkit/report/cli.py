@@ -1,7 +1,8 @@
 """The command line: words come in, reports and one line per notebook go out.
 
-- `main`: `shoptoolkit report [NAMES] -p key=value --jobs N --time-limit S --out DIR --notebooks DIR`, and
-  `shoptoolkit simulate --customers N --days D --seed S --experiment --threads N --out DIR`.
+- `main`: `shoptoolkit report [NAMES] -p key=value --jobs N --time-limit S --out DIR --notebooks DIR`,
+  `shoptoolkit simulate --customers N --days D --seed S --experiment --threads N --out DIR`, and those of `commands`:
+  `shoptoolkit check FILE`, `shoptoolkit doctor`.
 
 Exit status: 0 all is well, 1 a notebook failed, 2 the command was wrong (nothing was run), 130 interrupted.
 """
@@ -15,6 +16,7 @@ import sys
 import textwrap
 from collections.abc import Sequence
 
+from shoptoolkit.report.commands import COMMANDS, add_commands
 from shoptoolkit.report.page import seconds_in_words
 from shoptoolkit.report.runner import RunResult, run_plan
 from shoptoolkit.report.series import plan_series
@@ -42,6 +44,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     try:
         told = _parser().parse_args(words)
+        if told.command in COMMANDS:
+            return COMMANDS[told.command](told, _tell)
         return _simulate(told) if told.command == "simulate" else _report(told, words)
     except SystemExit as stop:  # argparse has printed its message
         return stop.code if isinstance(stop.code, int) else 2
@@ -70,6 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     world.add_argument("--experiment", action="store_true", help="with a randomised ad experiment")
     world.add_argument("--threads", type=int, default=1, metavar="N", help="parts made at a time (1)")
     world.add_argument("--out", default="data/simulated", metavar="DIR", help="where it goes (data/simulated)")
+    add_commands(commands)
     return parser
 
 
