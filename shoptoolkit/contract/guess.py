@@ -37,7 +37,7 @@ _KIND_WORDS = {
     "search": "searched searches query view_search_results",
     "cart": "add_to_cart addtocart add_cart cart_add basket add_to_basket added_to_cart",
     "checkout": "begin_checkout checkout_start start_checkout initiate_checkout",
-    "purchase": "purchases purchased buy bought order ordered order_completed sale sold transaction conversion paid",
+    "purchase": "purchases purchased buy bought order ordered order_completed sale sold transaction conversion",
     "refund": "refunds refunded return returned returns cancel cancelled canceled cancellation credit credit_note",
 }
 _KIND_OF = {bare(word): ours for ours, words in _KIND_WORDS.items() for word in [ours, *words.split()]}
@@ -80,7 +80,7 @@ def guess_columns(
         left = [name for name in sample.columns if name not in {guess.theirs for guess in found}]
         fit = [name for name in left if contents[name].holds in alone and contents[name].unique > 1]
         if ours == "customer_id":
-            fit = [name for name in fit if contents[name].unique < contents[name].known]
+            fit = [name for name in fit if _repeats(contents[name]) and not _is_usual(name)]
         if len(fit) == 1:
             why = f"the only column left that holds {contents[fit[0]].holds}"
             _take(found, Guess(ours=ours, theirs=fit[0], sure="likely" if ours == "at" else "perhaps", why=why))
@@ -166,9 +166,9 @@ def _pairs(sample: pl.DataFrame, contents: Mapping[str, Contents]) -> Iterator[t
             sure = "sure" if score > 0.8 else "likely"
             if ours == "event":
                 share = _known_kinds(sample[theirs]) if held.holds == "text" and held.unique <= 50 else 0.0
-                is_fit, score = share > 0 or score > 0.8, score + (share >= 0.5)
+                is_fit, score = share > 0 or score > 0.8, score + (share > 0.5)
                 why = f"{share:.0%} of its values are words for kinds of events" if share else f"{why}, not its values"
-                sure = ("sure" if share > MOST else "likely") if share >= 0.5 else "perhaps"
+                sure = ("sure" if share > MOST else "likely") if share > 0.5 else "perhaps"
             elif field.kind == "id" and score < 0.8 and held.unique <= 20 < held.known:
                 continue  # `order_status` numbers no orders
             elif ours == "at" and score > 0.8 and held.holds == "text":
@@ -189,6 +189,15 @@ def _by_name(ours: str, theirs: str) -> tuple[float, str]:
     if words:
         return 0.6, f"{min(words)!r} is in its name"
     return (0.5, "its name is close") if difflib.get_close_matches(bare(theirs), [bare(ours)], cutoff=0.75) else (0, "")
+
+
+def _repeats(held: Contents) -> bool:
+    """Many values, some of them again: so do customers."""
+    return min(20, 0.05 * held.known) < held.unique < held.known
+
+
+def _is_usual(name: str) -> bool:
+    return any(_by_name(ours, name)[0] > 0.8 for ours in Events.fields)
 
 
 def _words(name: str) -> set[str]:
