@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-from polars.exceptions import PolarsError
+from polars.exceptions import PanicException, PolarsError
 
 from shoptoolkit.contract.check import Checked, check_parsed, choose, to_polars
 from shoptoolkit.contract.clock import zone
@@ -207,7 +207,7 @@ def _read(path: Path, kind: str) -> pl.DataFrame:
         if kind == "json lines":
             return pl.read_ndjson(io.BytesIO(raw), infer_schema_length=None)
         return _read_csv(raw)
-    except (PolarsError, ValueError) as error:
+    except (PolarsError, ValueError, PanicException) as error:  # a damaged parquet file may panic
         why = _bad_line(raw, kind) or _line(error)
         raise ContractError(f"{path.name} cannot be read as {kind}: {why}") from error
 

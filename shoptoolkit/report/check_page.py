@@ -187,7 +187,7 @@ def _tables(look: Look) -> dict[str, str]:
     if look.words:
         words = [(plain(word, 60), rows, ours or "unknown: set aside") for word, rows, ours in look.words]
         frame = pl.DataFrame(words, schema=["their_word", "rows", "taken_for"], orient="row")
-        found["kinds"] = _html(frame, title="Kinds of events", note="Case and outer blanks do not matter")
+        found["kinds"] = _html(frame, title="What each kind is taken for", note="Case and outer blanks do not matter")
     if look.checked is None:
         return found
     if faults := _faults(look.checked):

@@ -236,3 +236,13 @@ def test_cdnow_amounts_are_of_a_line(check, public_data):
     assert "Customers: 23,570" in told
     assert '"quantity": "pieces"' in told
     assert "may be the total of a line" in page
+
+
+def test_a_parquet_file_so_damaged_that_polars_panics_is_told(check, monkeypatch):
+    def panic(*_, **__):
+        raise pl.exceptions.PanicException("called unwrap on None")
+
+    monkeypatch.setattr(pl, "read_parquet", panic)
+    status, told, _ = check(b"PAR1xxxxPAR1", name="log.parquet")
+    assert status == 1
+    assert "log.parquet cannot be read as parquet" in told
