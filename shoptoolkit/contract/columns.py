@@ -23,18 +23,26 @@ _TYPES = {
     "flag": "Boolean",
     "text": "String",
 }
-_OTHER_NAMES = {
+OTHER_NAMES = {  # the first that a log has is meant; blanks, case and signs do not matter
     "customer_id": (
-        "customer customerid cust_id user user_id userid uid visitor_id visitorid client_id household_id buyer_id"
+        "customer cust_id cust customer_no customer_number user user_id uid visitor_id client_id client household_id "
+        "household buyer_id buyer member_id shopper_id account_id visitor member shopper"
     ),
     "at": (
-        "ts time timestamp date datetime created_at event_time occurred_at invoicedate transaction_timestamp ordered_at"
+        "ts time timestamp datetime created_at event_time occurred_at invoice_date transaction_timestamp ordered_at "
+        "order_date purchase_date transaction_date event_timestamp event_date date created day"
     ),
-    "event": "event_type eventtype event_name action type behavior behaviour activity",
-    "price": "unit_price unitprice item_price amount",
-    "quantity": "qty units count",
-    "order_id": "order orderid invoice invoiceno invoice_id basket_id transaction_id",
-    "item_id": "item itemid product product_id productid sku stockcode",
+    "event": "event_type event_name action type behavior behaviour activity",
+    "price": "unit_price item_price price_per_unit amount sales_value value total revenue spend paid sales",
+    "quantity": "qty units pieces count",
+    "order_id": "order order_no order_number invoice invoice_no invoice_id basket_id basket transaction_id receipt",
+    "item_id": "item product product_id sku stock_code article article_id",
+    "event_id": "uuid hit_id row_id",
+    "known_at": "ingested_at received_at loaded_at",
+    "category": "product_category item_category category_name department",
+    "source": "traffic_source utm_source channel medium referrer",
+    "campaign_id": "campaign utm_campaign",
+    "watch_seconds": "watch_time seconds_watched dwell_seconds play_seconds",
     "duration_days": "t duration tenure time days durations",
     "repurchased": "e event observed event_observed status returned",
 }
@@ -49,6 +57,11 @@ def aside(name: str, taken: Iterable[str]) -> str:
     while name in taken:
         name += "_before"
     return name
+
+
+def bare(name: str) -> str:
+    """A column's name without case, blanks and signs: `User ID` and `user_id` are one."""
+    return "".join(filter(str.isalnum, name.lower()))
 
 
 def align(
@@ -164,7 +177,7 @@ def _column_faults(contract: Contract, names: list[str], missing: list[str], wro
 
 def _guess(ours: str, names: list[str], contract: Contract) -> str | None:
     """Which of the columns present probably is the one that is missing."""
-    free = {name.lower().replace(" ", "_"): name for name in names if name not in contract.fields}
-    known = [name for name in _OTHER_NAMES.get(ours, "").split() if name in free]
-    close = known or difflib.get_close_matches(ours, free, n=1, cutoff=0.75)
+    free = {bare(name): name for name in reversed(names) if name not in contract.fields}
+    known = [name for name in map(bare, OTHER_NAMES.get(ours, "").split()) if name in free]
+    close = known or difflib.get_close_matches(bare(ours), free, n=1, cutoff=0.75)
     return free[close[0]] if close else None

@@ -1,7 +1,8 @@
 """Read a shop's own log: a frame, csv, parquet, json lines or a glob of them, brought to Events and checked.
 
-In: a source and, where names differ, `columns={theirs: ours}`. Out: `Checked`. `read_events` opens the source, parses
-text columns (what cannot be read is quarantined, row by row), turns local time into UTC and hands over to `check`.
+In: a source and, where names differ, `columns={theirs: ours}`. Out: `Checked`. `read_events` opens the source
+(`open_files`), parses text columns (what cannot be read is quarantined, row by row), turns local time into UTC and
+hands over to `check` (`read_opened`).
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-from polars.exceptions import PolarsError
+from polars.exceptions import PanicException, PolarsError
 
 from shoptoolkit.contract.check import Checked, check_parsed, choose, to_polars
 from shoptoolkit.contract.clock import zone
@@ -71,14 +72,35 @@ def read_events(
     ValueError
         No such time zone, or `kinds` names a kind that is not ours.
     """
+    check_words(kinds, timezone)
+    given, kind = open_files(source) if isinstance(source, str | Path) else (to_polars(source), "frame")
+    name = str(source) if isinstance(source, str | Path) else f"the {type(source).__name__}"
+    return read_opened(
+        given, kind, name=name, columns=columns, kinds=kinds, timezone=timezone, datetime_format=datetime_format
+    )
+
+
+def check_words(kinds: Mapping[str, str] | None, timezone: str | None) -> None:
+    """Raise ValueError where a word of the caller is wrong whatever the log holds."""
     if timezone is not None:
         zone(timezone)
     for kind in (kinds or {}).values():
         choose("kinds", kind, EVENT_KINDS)
-    given, kind = _open(source) if isinstance(source, str | Path) else (to_polars(source), "frame")
+
+
+def read_opened(
+    given: pl.DataFrame,
+    kind: str,
+    *,
+    name: str,
+    columns: Mapping[str, str] | None = None,
+    kinds: Mapping[str, str] | None = None,
+    timezone: str | None = None,
+    datetime_format: str | None = None,
+) -> Checked:
+    """`read_events` of what `open_files` gave: its frame and kind of file, and the name to tell in errors."""
     given = _rename(given, dict(columns or {}))
     if given.is_empty():
-        name = source if isinstance(source, str | Path) else f"the {type(source).__name__}"
         raise ContractError(f"events: 0 rows in {name}; its columns are {', '.join(given.columns) or 'none'}.")
     parsed, unread, wrong = given, {}, {}
     for name in (name for name in Events.fields if name in given.columns):
@@ -108,9 +130,9 @@ def _rename(given: pl.DataFrame, columns: dict[str, str]) -> pl.DataFrame:
     return given.rename({ours: aside(ours, given.columns) for ours in clash} | columns)
 
 
-def _open(source: str | Path) -> tuple[pl.DataFrame, str]:
+def open_files(source: str | Path) -> tuple[pl.DataFrame, str]:
     """All files of a path or glob in one frame, and their kind."""
-    paths = _paths(source)
+    paths = paths_of(source)
     kinds = {path: _kind(path) for path in paths}
     if len(set(kinds.values())) > 1:
         listed = ", ".join(f"{path.name} ({kind})" for path, kind in kinds.items())
@@ -145,7 +167,8 @@ def _same_kinds(source: str | Path, frames: Mapping[Path, pl.DataFrame]) -> None
                 )
 
 
-def _paths(source: str | Path) -> list[Path]:
+def paths_of(source: str | Path) -> list[Path]:
+    """The files that a path or glob names; a ContractError where there are none."""
     if Path(source).is_dir():
         raise ContractError(f"source is {str(source)!r}, a folder; name its files by a glob, e.g. '{source}/*.csv'.")
     if Path(source).is_file():
@@ -184,7 +207,7 @@ def _read(path: Path, kind: str) -> pl.DataFrame:
         if kind == "json lines":
             return pl.read_ndjson(io.BytesIO(raw), infer_schema_length=None)
         return _read_csv(raw)
-    except (PolarsError, ValueError) as error:
+    except (PolarsError, ValueError, PanicException) as error:  # a damaged parquet file may panic
         why = _bad_line(raw, kind) or _line(error)
         raise ContractError(f"{path.name} cannot be read as {kind}: {why}") from error
 
@@ -266,14 +289,14 @@ def _parse(
     if kind == "time":
         parsed = to_utc(series, timezone=timezone, datetime_format=datetime_format)
     elif kind in ("number", "whole") and series.dtype == pl.String:
-        parsed = _numbers(series.str.strip_chars())
+        parsed = to_numbers(series.str.strip_chars())
     else:
         return series, None
     given = series.str.strip_chars() != "" if series.dtype == pl.String else series.is_not_null()
     return parsed, (parsed.is_null() & given).fill_null(False)
 
 
-def _numbers(text: pl.Series) -> pl.Series:
+def to_numbers(text: pl.Series) -> pl.Series:
     """Text as numbers; with a decimal comma (18,81 or 1.234,50) where all values can be read so and some only so."""
     plain = text.cast(pl.Float64, strict=False)
     left = text.filter(plain.is_null() & (text != ""))

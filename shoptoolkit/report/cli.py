@@ -1,7 +1,8 @@
 """The command line: words come in, reports and one line per notebook go out.
 
-- `main`: `shoptoolkit report [NAMES] -p key=value --for-each COLUMN --jobs N --time-limit S --out DIR`, and
-  `shoptoolkit simulate --customers N --days D --seed S --experiment --threads N --out DIR`.
+- `main`: `shoptoolkit report [NAMES] -p key=value --for-each COLUMN --jobs N --time-limit S --out DIR`,
+  `shoptoolkit simulate --customers N --days D --seed S --experiment --threads N --out DIR`, and those of `commands`:
+  `shoptoolkit check FILE`, `shoptoolkit doctor`.
 
 Exit status: 0 all is well (a notebook may have been skipped), 1 a notebook failed, 2 the command was wrong (nothing was
 run), 130 interrupted, 143 terminated.
@@ -17,6 +18,7 @@ import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from shoptoolkit.report.commands import COMMANDS, add_commands
 from shoptoolkit.report.progress import Terminal
 
 if TYPE_CHECKING:
@@ -49,6 +51,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     try:
         told = _parser().parse_args(words)
+        if told.command in COMMANDS:
+            return COMMANDS[told.command](told, _tell)
         return _simulate(told) if told.command == "simulate" else _report(told, words)
     except SystemExit as stop:  # argparse has printed its message; above 128 stands for a signal
         code = stop.code if isinstance(stop.code, int) else 2
@@ -84,6 +88,7 @@ def _parser() -> argparse.ArgumentParser:
     world.add_argument("--experiment", action="store_true", help="with a randomised ad experiment")
     world.add_argument("--threads", type=int, default=1, metavar="N", help="parts made at a time (1)")
     world.add_argument("--out", default="data/simulated", metavar="DIR", help="where it goes (data/simulated)")
+    add_commands(commands)
     return parser
 
 
