@@ -92,6 +92,8 @@ def waterfall(explanation: Explanation, *, row: int, ax: Axes | None = None, mos
         Number of the row in the explained frame.
     most
         Features with a bar of their own; the others are summed in the last.
+
+    Several rows are compared on Axes that share x: all get the scale that holds them.
     """
     steps = explanation.steps(row, most=most)
     ax = new_axes(ax, figsize=(7.6, 0.46 * len(steps) + 1.6))
@@ -105,8 +107,9 @@ def waterfall(explanation: Explanation, *, row: int, ax: Axes | None = None, mos
     ax.annotate(
         f"this row {_signed(f'{last:+.2f}')}", (last, len(steps) - 0.25), (0, -11), color=INK, weight="bold", **ends
     )
-    _names(ax, [_told(step) for step in steps.to_dicts()], lowest=len(steps) + 0.2, top=-1.3)
-    low, high = (float(one) for one in (steps.select(pl.min_horizontal("start", "end").min()).item(), _high(steps)))
+    _names(ax, [_told(step) for step in steps.to_dicts()], lowest=len(steps) + 0.5, top=-1.3)
+    spans = [one.dataLim.intervalx for one in ax.get_shared_x_axes().get_siblings(ax)]
+    low, high = min(span[0] for span in spans), max(span[1] for span in spans)
     room = 0.16 * (high - low or 1.0)
     ax.set_xlim(low - room, high + room)
     _scale(ax, f"{_scale_name(explanation).capitalize()}: base, and what each feature adds")
@@ -118,7 +121,7 @@ def reliability(reliability: pl.DataFrame, *, ax: Axes | None = None) -> Axes:
 
     `reliability`: bin, n, mean_predicted, observed, low, high, level, as in `PropensityFit.reliability`.
     """
-    ax = new_axes(ax, figsize=(5.4, 5.0))
+    ax = new_axes(ax, figsize=(7.6, 4.6))
     end = min(1.0, 1.05 * float(reliability.select(pl.max_horizontal("mean_predicted", "high").max()).item()))
     ax.plot([0, end], [0, end], color=FAINT, lw=1.2, ls=(0, (4, 3)))
     ax.text(end, 0.02 * end, "dashed: perfectly calibrated ", color=MUTED, fontsize=10, ha="right")
@@ -126,10 +129,11 @@ def reliability(reliability: pl.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax.plot(
         reliability["mean_predicted"], reliability["observed"], "o", ms=7.5, color=SERIES["blue"], mec="white", mew=1.2
     )
-    ax.set(xlim=(0, end), ylim=(0, end), aspect="equal", xlabel="Predicted probability (mean of the bin)")
+    ax.set(xlim=(0, end), ylim=(0, end), xlabel="Predicted probability (mean of the bin)")
     in_percent(ax.xaxis)
     in_percent(ax.yaxis)
-    y_label(ax, f"Observed share, {reliability['level'][0]:.0%} interval, n = {reliability['n'].sum():,} rows")
+    level = 100 * reliability["level"][0]
+    y_label(ax, f"Observed share, {level:g} % interval, n = {reliability['n'].sum():,} rows")
     return ax
 
 
@@ -181,10 +185,6 @@ def _bar(ax: Axes, place: int, step: dict[str, Any], *, is_last: bool) -> None:
     ax.annotate(_signed(f"{step['contribution']:+.2f}"), (end, place), (5 if is_up else -5, 0), **label, **side)
 
 
-def _high(steps: pl.DataFrame) -> float:
-    return float(steps.select(pl.max_horizontal("start", "end").max()).item())
-
-
 def _told(step: dict[str, Any]) -> str:
     if step["feature"].endswith(" other features") and step["shown"] is None:
         return str(step["feature"])
@@ -214,10 +214,10 @@ def _value_key(ax: Axes, colours: Any, y: float, *, has_codes: bool, has_gaps: b
     ax.text(0, y, "low value", color=LOW_HIGH[0], weight="bold", **words)
     ramp = np.linspace(0, 1, 60)
     marks: dict[str, Any] = {"transform": flat, "marker": "s", "lw": 0, "rasterized": True}
-    ax.scatter(0.125 + 0.13 * ramp, np.full(60, y), c=ramp, cmap=colours, s=11, **marks)
-    ax.text(0.275, y, "high", color=LOW_HIGH[-1], weight="bold", **words)
+    ax.scatter(0.16 + 0.12 * ramp, np.full(60, y), c=ramp, cmap=colours, s=11, **marks)
+    ax.text(0.3, y, "high", color=LOW_HIGH[-1], weight="bold", **words)
     told = [*["dark: a category"] * has_codes, *["hollow: missing"] * has_gaps]
-    ax.text(0.36, y, "; ".join(told), color=MUTED, **words)
+    ax.text(0.39, y, "; ".join(told), color=MUTED, **words)
 
 
 def _scale(ax: Axes, text: str) -> None:

@@ -84,7 +84,7 @@ def test_a_figure_draws_on_the_axes_it_is_given_or_opens_new_ones(draw):
         ("waterfall", ["Log-odds: base, and what each feature adds", "base \u22120.70", "this row "]),
         (
             "reliability",
-            ["Predicted probability", "Observed share, 90% interval, n = 900 rows", "perfectly calibrated", " %"],
+            ["Predicted probability", "Observed share, 90 % interval, n = 900 rows", "perfectly calibrated", " %"],
         ),
     ],
 )
@@ -164,6 +164,20 @@ def test_a_waterfall_says_missing_and_sums_the_rest():
     assert rows(figures.waterfall(WHOLE, row=gap, most=2))[-1] == "3 other features"
     with pytest.raises(ValueError, match="row is 999"):
         figures.waterfall(WHOLE, row=999)
+
+
+def test_waterfalls_that_share_an_axis_share_one_scale_that_holds_all():
+    _, (upper, lower) = plt.subplots(2, 1, sharex=True)
+    sizes = {row: WHOLE.steps(row).select(pl.min_horizontal("start", "end").min()).item() for row in range(WHOLE.n)}
+    far, near = min(sizes, key=sizes.__getitem__), max(sizes, key=sizes.__getitem__)
+    figures.waterfall(WHOLE, row=far, ax=upper)
+    figures.waterfall(WHOLE, row=near, ax=lower)
+    low, high = upper.get_xlim()
+    assert (low, high) == lower.get_xlim()
+    for row in (far, near):
+        steps = WHOLE.steps(row)
+        assert low < steps.select(pl.min_horizontal("start", "end").min()).item()
+        assert steps.select(pl.max_horizontal("start", "end").max()).item() < high
 
 
 def test_numbers_carry_true_minus_signs():

@@ -12,6 +12,7 @@ from shoptoolkit.simulate import shop
 
 ROOT = Path(__file__).resolve().parents[2]
 MOST_BYTES = 3_000_000
+ANY_SIZE = ["00", "20"]  # these need only a customer who came back; a model (60) needs many
 
 
 def run(names: list[str], out: Path, **parameters: str) -> dict[str, str]:
@@ -28,12 +29,56 @@ def series(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 def test_the_default_series_runs_on_the_simulated_shop(series):
-    assert {"00_start_here", "20_repurchase_retention"} <= set(series)
+    assert {"00_start_here", "20_repurchase_retention", "60_why_customers_return"} <= set(series)
 
 
 def test_the_simulated_report_lays_truth_beside_the_estimate(series):
     assert "3 of 3 intervals cover it" in series["20_repurchase_retention"]
     assert "Known truth" in series["00_start_here"]
+
+
+def test_the_planted_signals_rank_above_noise_and_one_that_does_nothing_vanishes(series):
+    page = series["60_why_customers_return"]
+    ranks = ranks_of(page)
+    assert max(ranks[name] for name in ("how often they came", "how lately they came", "watching")) <= 4
+    assert min(ranks[name] for name in ("random numbers", "ads", "refunds")) >= 5
+    assert "3 of 3 rank above all that were not" in page
+    for check in ("Yardstick", "Stability", "Planted signals", "Unplanted", "Known truth"):
+        assert f'{check} <em class="pass">' in page, check
+    assert abs(placebo_of(page) - 0.5) < 0.02
+
+
+def ranks_of(page: str) -> dict[str, int]:
+    """Rank by signal in the table of what was planted."""
+    table = re.search(r'<table aria-label="Planted, and found\?">.*?</table>', page, re.DOTALL)[0]
+    rows = re.findall(r'<th scope="row">(.*?)</th>.*?<td data-v="(\d+)">', table)
+    assert len(rows) == 9
+    return {signal: int(rank) for signal, rank in rows}
+
+
+def signals_of(page: str) -> set[str]:
+    """The signals that the refits of a report rank."""
+    table = re.search(r'<table aria-label="Does the explanation hold\?">.*?</table>', page, re.DOTALL)[0]
+    return set(re.findall(r'<th scope="row">(.*?)</th>', table))
+
+
+def placebo_of(page: str) -> float:
+    """The ROC AUC with answers dealt out at random; its interval misses 0.5 one time in twenty."""
+    return float(re.search(r"Placebo: a ROC AUC of (0\.\d+)", page)[1])
+
+
+BOUGHT = {"how often they came", "how lately they came", "money spent", "time as a customer", "random numbers"}
+
+
+@pytest.mark.reference
+@pytest.mark.parametrize(("name", "also"), [("online_retail/online_retail", {"refunds"}), ("cdnow/master", set())])
+def test_a_model_beats_the_last_order_alone_on_public_logs(name, also, public_data, tmp_path):
+    public_data(f"{name}.parquet")
+    page = run(["60"], tmp_path, dataset=name.split("/")[0])["60_why_customers_return"]
+    assert signals_of(page) == BOUGHT | also
+    assert "Not a simulated shop" in page
+    assert 'Yardstick <em class="pass">' in page
+    assert abs(placebo_of(page) - 0.5) < 0.02
 
 
 @pytest.mark.reference
@@ -73,6 +118,17 @@ def test_a_shop_reports_on_its_own_file_by_parameters_alone(tmp_path):
     pages = run([], tmp_path / "out", dataset=str(path), columns=columns, as_of=str(world.as_of), horizon_days="60")
     assert "1 in quarantine" in pages["00_start_here"]
     assert "small basket" in pages["20_repurchase_retention"]
+    assert "order again within the next 60 days" in pages["60_why_customers_return"]
+
+
+def test_a_log_of_nothing_but_purchases_gets_a_model(tmp_path):
+    world = shop(n_customers=800, days=300, rng=4)
+    path = tmp_path / "log.parquet"
+    purchases = world.events.filter(pl.col("event") == "purchase").select("customer_id", "at", "event", "price")
+    purchases.write_parquet(path)
+    options = {"dataset": str(path), "as_of": str(world.as_of), "timezone": "Europe/Berlin", "every_days": "7"}
+    page = run(["60"], tmp_path / "out", **options)["60_why_customers_return"]
+    assert signals_of(page) == BOUGHT
 
 
 def test_a_log_without_as_of_says_what_is_missing(tmp_path):
@@ -102,11 +158,15 @@ AWKWARD = {
 @pytest.mark.parametrize("name", AWKWARD)
 def test_awkward_shops_get_a_report_too(name, tmp_path):
     path = log_of(tmp_path / "log.parquet", *AWKWARD[name])
-    run([], tmp_path / "out", dataset=path, as_of="2025-12-31", horizon_days="20")
+    options = {"as_of": "2025-12-31", "horizon_days": "20"}
+    run(ANY_SIZE, tmp_path / "out", dataset=path, **options)
+    told = failure_of(tmp_path / "model", path, name="60", **options)
+    assert told.startswith("horizon_days is 20")
+    assert "too few customers to learn from" in told or "too much to learn first and test later" in told
 
 
-def failure_of(tmp_path: Path, path: str, **parameters: str) -> str:
-    results = run_series(["20"], notebooks=ROOT / "notebooks", out=tmp_path, parameters={"dataset": path, **parameters})
+def failure_of(tmp_path: Path, path: str, *, name: str = "20", **parameters: str) -> str:
+    results = run_series([name], notebooks=ROOT / "notebooks", out=tmp_path, parameters={"dataset": path, **parameters})
     assert results[0].status == "failed"
     return results[0].failure.message
 
@@ -123,8 +183,20 @@ def test_what_cannot_be_answered_is_told_in_the_words_of_the_parameters(tmp_path
     assert "none of 30 ended in a repurchase" in failure_of(tmp_path, never, **options | {"horizon_days": "20"})
 
 
+def test_what_a_model_cannot_learn_is_told_in_the_words_of_the_parameters(tmp_path):
+    path = log_of(tmp_path / "log.parquet", *[[n % 60, n % 60 + 20 + n] for n in range(30)])
+    options = {"name": "60", "as_of": "2025-06-01"}
+    assert "each must be 1 or more" in failure_of(tmp_path, path, horizon_days="0", **options)
+    too_far = failure_of(tmp_path, path, horizon_days="1000", **options)
+    assert "horizon_days is 1000, too much to learn first and test later on the 79 days of this log" in too_far
+    most = re.search(r"Take at most (\d+)", too_far)[1]
+    assert "too few customers to learn from and test on" in failure_of(tmp_path, path, horizon_days=most, **options)
+    never = log_of(tmp_path / "never.parquet", *[[n] for n in range(30)])
+    assert "0 customers came back in time" in failure_of(tmp_path, never, horizon_days="5", **options)
+
+
 def test_a_log_that_ends_before_as_of_says_so(tmp_path):
     path = log_of(tmp_path / "log.parquet", *[[n % 60, n % 60 + 20 + n] for n in range(30)])
-    pages = run([], tmp_path / "out", dataset=path, as_of="2026-06-01", horizon_days="30")
+    pages = run(ANY_SIZE, tmp_path / "out", dataset=path, as_of="2026-06-01", horizon_days="30")
     assert all("days without an event before it" in page for page in pages.values())
     assert all('End of the log <em class="warn">' in page for page in pages.values())

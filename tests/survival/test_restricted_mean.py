@@ -217,7 +217,8 @@ def test_the_interval_covers_the_truth_about_as_often_as_it_says():
         orders = bought.group_by("customer_id", "order_id", "source").agg(ordered_at=pl.col("at").min())
         orders = orders.with_columns(order_number=1, gross_revenue=1.0, refunded=0.0, revenue=1.0, items=1)
         spells = repurchase_spells(orders, as_of=world.as_of)
-        truth = dict(world.truth.curves.filter(pl.col("duration_days") == 90).select("group", "restricted_mean_days").rows())
+        known = world.truth.curves.filter(pl.col("duration_days") == 90)
+        truth = dict(known.select("group", "restricted_mean_days").rows())
         rows = restricted_mean(spells, by="source", horizon_days=90, level=0.9).table.to_dicts()
         found = [row["low"] <= truth[row["group"]] <= row["high"] for row in rows]
         options = {"by": "source", "horizon_days": 90, "level": 0.9, "reference": "organic"}
