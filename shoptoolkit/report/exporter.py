@@ -17,8 +17,9 @@ from nbconvert.exporters import HTMLExporter
 from traitlets import default
 from traitlets.config import Config
 
+from shoptoolkit.report.fragments import plain_text, tidy_html
 from shoptoolkit.report.icons import icon
-from shoptoolkit.report.markdown import latex_html, markdown_html, tidy_html
+from shoptoolkit.report.markdown import latex_html, markdown_html
 from shoptoolkit.report.outcome import ANSI
 from shoptoolkit.report.page import build_page
 from shoptoolkit.report.provenance import git_commit
@@ -67,6 +68,11 @@ class ShopReportExporter(HTMLExporter):
         yield ("latex_html", _latex_output)
         yield ("no_ansi", lambda text: ANSI.sub("", text))
 
+    def from_notebook_node(self, nb: Any, resources: Any = None, **kw: Any) -> Any:
+        """Nbconvert's page, without characters that cannot be seen."""
+        html, resources = super().from_notebook_node(nb, resources, **kw)
+        return plain_text(html), resources
+
     def _preprocess(self, nb: Any, resources: Any) -> tuple[Any, Any]:
         nb, resources = super()._preprocess(nb, resources)
         told = resources.get("metadata", {})
@@ -82,7 +88,8 @@ class ShopReportExporter(HTMLExporter):
 def _latex_output(text: str) -> str:
     """IPython's text/latex: with dollars, or without."""
     body = text.strip()
-    return latex_html(body.strip("$"), display=body.startswith(("$$", r"\begin")) or not body.startswith("$"))
+    display = body.startswith(("$$", r"\begin")) or not body.startswith("$")
+    return tidy_html(latex_html(body.strip("$"), display=display))
 
 
 def style_of(own: str) -> str:

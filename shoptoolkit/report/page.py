@@ -16,9 +16,10 @@ from html import escape
 from textwrap import shorten
 from typing import Any
 
-from shoptoolkit.report.markdown import Outline, fragment, markdown_html
+from shoptoolkit.report.fragments import fragment
+from shoptoolkit.report.markdown import Outline, markdown_html
+from shoptoolkit.report.messages import tidy_stream
 from shoptoolkit.report.outcome import (
-    ANSI,
     RunFailure,
     cells_not_run,
     find_failure,
@@ -248,8 +249,7 @@ def _tidy_outputs(outputs: list[Any]) -> list[Any]:
             kept.append(output)
     for output in kept:
         if output.output_type == "stream":
-            lines = ANSI.sub("", output.text).split("\n")
-            output.text = "\n".join(line.rstrip("\r").rpartition("\r")[2] for line in lines)
+            output.text = tidy_stream(output.text)
     return [o for o in kept if o.output_type != "stream" or o.text.strip()]
 
 
