@@ -22,7 +22,7 @@ from shoptoolkit.report.icons import icon
 from shoptoolkit.report.markdown import latex_html, markdown_html
 from shoptoolkit.report.outcome import ANSI
 from shoptoolkit.report.page import build_page
-from shoptoolkit.report.provenance import git_commit
+from shoptoolkit.report.provenance import made_with
 
 __all__ = ["TEMPLATES", "ShopReportExporter", "page_policy", "script_of", "style_of"]
 
@@ -78,8 +78,8 @@ class ShopReportExporter(HTMLExporter):
         told = resources.get("metadata", {})
         folder = told.get("path", "")
         is_run_now = bool(self.config.get("ExecutePreprocessor", {}).get("enabled"))
-        commit = git_commit(Path(folder or ".")) if is_run_now else ""
-        resources["page"] = build_page(nb, name=told.get("name") or "notebook", folder=folder, commit=commit)
+        made = made_with(Path(folder or ".")) if is_run_now else None
+        resources["page"] = build_page(nb, name=told.get("name") or "notebook", folder=folder, made=made)
         style = style_of("shopreport/report.css")
         resources |= {"icon": icon, "style": style, "script": script_of(), "policy": page_policy()}
         return nb, resources
