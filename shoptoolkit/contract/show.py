@@ -6,7 +6,7 @@ Comes in: a `pl.DataFrame`. Goes out: one string of HTML in which every value is
 
 A frame with the Estimates columns (`estimate, low, high`, perhaps `verdict, reason`) shows estimate and interval in one
 cell; a refused row keeps its place, gives its reason in words and shows no estimate. Cells carry their exact value in
-`data-v` (and `data-low`, `data-high`), columns their name in `data-column`: what sorting and a CSV button need.
+`data-v` (and `data-low`, `data-high`, `data-reason`), columns their name in `data-column`: what sorting and a CSV need.
 """
 
 from __future__ import annotations
@@ -163,7 +163,14 @@ def _row(row: dict[str, Any], names: Sequence[str], formats: dict[str, Format]) 
 
 
 def _first(value: Any, show: Format) -> str:
-    return '<th scope="row" title="not observed"></th>' if value is None else f'<th scope="row">{show(value)}</th>'
+    if value is None:
+        return '<th scope="row" title="not observed"></th>'
+    exact = f' data-v="{value}"' if _is_number(value) else ""
+    return f'<th scope="row"{exact}>{show(value)}</th>'
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float, Decimal)) and not isinstance(value, bool)
 
 
 def _cell(value: Any, show: Format, name: str, *, refused: bool) -> str:
@@ -174,9 +181,7 @@ def _cell(value: Any, show: Format, name: str, *, refused: bool) -> str:
     if name == "verdict":
         kind = "stop" if refused else CHIPS.get(str(value), "")
         return f'<td class="l"><span class="chip {kind}">{escape(str(value))}</span></td>'
-    if isinstance(value, bool) or not isinstance(value, (int, float, Decimal)):
-        return f'<td class="l">{show(value)}</td>'
-    return f'<td data-v="{value}">{show(value)}</td>'
+    return f'<td data-v="{value}">{show(value)}</td>' if _is_number(value) else f'<td class="l">{show(value)}</td>'
 
 
 def _is_refused(row: dict[str, Any]) -> bool:
@@ -184,8 +189,8 @@ def _is_refused(row: dict[str, Any]) -> bool:
 
 
 def _reason(row: dict[str, Any], *, head: bool) -> str:
-    tag, reason = ("th" if head else "td"), row.get("reason") or "no reason was given"
-    return f'<{tag} class="why l"><b>Refused.</b> {escape(str(reason))}</{tag}>'
+    tag, reason = ("th" if head else "td"), escape(str(row.get("reason") or "no reason was given"))
+    return f'<{tag} class="why l" data-reason="{reason}"><b>Refused.</b> {reason}</{tag}>'
 
 
 def _estimate(row: dict[str, Any], formats: dict[str, Format]) -> str:
@@ -194,8 +199,10 @@ def _estimate(row: dict[str, Any], formats: dict[str, Format]) -> str:
         return '<td title="not observed"></td>'
     ends = [formats[name](row[name]) if row[name] is not None else "" for name in ("low", "high")]
     interval = f' <span class="ci">({ends[0] or "no bound"} to {ends[1] or "no bound"})</span>' if any(ends) else ""
-    aside = f"<small>{escape(str(row['reason']))}</small>" if row.get("reason") else ""
-    exact = "".join(f' data-{k}="{v}"' for k, v in (("v", value), ("low", low), ("high", high)) if v is not None)
+    reason = escape(str(row.get("reason") or ""))
+    aside = f"<small>{reason}</small>" if reason else ""
+    carried = {"v": value, "low": low, "high": high, "reason": reason or None}
+    exact = "".join(f' data-{k}="{v}"' for k, v in carried.items() if v is not None)
     return f"<td{exact}><b>{formats['estimate'](value)}</b>{interval}{aside}</td>"
 
 
