@@ -304,8 +304,11 @@ def _picture(kind: str, picture: Picture, title: str, note: str, alt: str) -> st
     caption = f"<b>{escape(title)}</b>" if title else ""
     caption += f"<span>{escape(note)}</span>" if note else ""
     img = f'<img src="{picture.uri}" width="{picture.width}" height="{picture.height}" alt="{escape(alt)}">'
+    if picture.narrow:  # the narrow one has its own shape: its width is the phone's, its height follows
+        img = f'<picture><source media="screen and (max-width:560px)" srcset="{picture.narrow}">{img}</picture>'
     head = f"<figcaption>{caption}</figcaption>" if caption else ""
-    return f'<figure class="{kind}">{head}<div class="pic">{img}</div></figure>'
+    wide = ' wide" tabindex="0" role="group" aria-label="Figure, wider than a phone' if picture.is_wide else ""
+    return f'<figure class="{kind}">{head}<div class="pic{wide}">{img}</div></figure>'
 
 
 def _with_bold(text: str) -> str:

@@ -281,6 +281,13 @@ def drawn():
     return drawing
 
 
+def crowded():
+    drawing = Figure((8, 1))
+    for month in range(24):
+        drawing.text(month / 24, 0.5, "100")
+    return drawing
+
+
 def page_with_everything():
     row = {"source": "Email", "n": 5, "estimate": 0.5, "low": 0.4, "high": 0.6, "verdict": "ok", "reason": None}
     refused = row | {"estimate": None, "low": None, "high": None, "verdict": "refused", "reason": "too few"}
@@ -297,7 +304,7 @@ def page_with_everything():
     picture = new_output("display_data", data={"image/png": "aaaa"})
     outputs = [
         [shown(box)],
-        [shown(figure(drawn(), title="a", note="b", alt="c"))],
+        [shown(figure(drawing, title="a", note="b", alt="c")) for drawing in (drawn(), crowded())],
         [shown(callout("a", "b")), shown(callout("a", "b", kind="trap"))],
         [shown(table(pl.DataFrame([row, refused] * 2), title="a", max_rows=3)), html_output("<table class=dataframe>")],
         [picture, new_output("stream", name="stderr", text="a"), new_output("stream", name="stdout", text="a")],

@@ -57,7 +57,7 @@ def test_the_hero_figure_comes_with_a_small_thumbnail(ax):
 def test_a_figure_is_shown_once_and_its_matplotlib_figure_closed(ax):
     piece = figure(ax, title="It rises", note="n = 2", alt="A rising line")
     assert not plt.get_fignums()
-    assert piece.html.count("data:image/png;base64,") == 1
+    assert piece.html.count("<img ") == piece.html.count("data:image/png;base64,") == 1
     assert "<b>It rises</b><span>n = 2</span>" in piece.html
     assert ANSWER_MIME not in piece._repr_mimebundle_()
 

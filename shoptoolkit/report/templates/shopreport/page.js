@@ -75,6 +75,7 @@
   }
 
   /* CSV of the rows shown, in their order: exact numbers; words that a spreadsheet would run begin with an apostrophe */
+  function rowsOf(table) { return all("tbody tr", table).filter(function (row) { return !row.querySelector("td[colspan]"); }); }
   function field(text) {
     if (isNumber(text) || text == "nan") return text;
     if (/^[\s\u200b-\u200f\ufeff]*[=+\-@\uff0b\uff0d\uff1d\uff20]|^[\t\r\n]/.test(text)) text = "'" + text;
@@ -87,7 +88,7 @@
       heads.push(th.getAttribute("data-column") || th.textContent);
       if (merged.indexOf(place) > -1) heads.push("low", "high", "reason");
     });
-    var rows = all("tbody tr", table).map(function (row) {
+    var rows = rowsOf(table).map(function (row) {
       var fields = [];
       [].forEach.call(row.cells, function (cell, place) {
         if (merged.indexOf(place) > -1) parts.forEach(function (part) { fields.push(cell.getAttribute(part) || ""); });
@@ -105,9 +106,9 @@
   }
   all(".shop-table").forEach(function (box) {
     var table = box.querySelector("table"), cap = box.querySelector(".cap"), button = doc.createElement("button");
-    if (!table || !table.tBodies.length || table.querySelector("td[colspan]")) return; /* "No rows." */
+    if (!table || !table.tBodies.length) return;
     if (!cap) { cap = doc.createElement("div"); cap.className = "cap"; box.prepend(cap); }
-    var count = table.tBodies[0].rows.length, title = cap.querySelector("b");
+    var count = rowsOf(table).length, title = cap.querySelector("b");
     title = title ? title.textContent : "table";
     button.className = "csv"; button.type = "button";
     button.textContent = "CSV, " + count + (count == 1 ? " row" : " rows");
