@@ -127,9 +127,19 @@ def _caption(title: str, note: str) -> str:
 
 
 def _head(frame: pl.DataFrame, name: str) -> str:
-    left = "" if frame.schema[name].is_numeric() and name != frame.columns[0] else ' class="l"'
+    is_number = frame.schema[name].is_numeric() and name != frame.columns[0]
+    kind = " ".join(filter(None, ("" if is_number else "l", _long(name))))
     text = "Estimate (low to high)" if name == "estimate" and _is_estimates(frame) else _in_words(name)
-    return f'<th scope="col"{left} data-column="{escape(name)}">{escape(text)}</th>'
+    return f'<th scope="col"{_class(kind)} data-column="{escape(name)}">{escape(text)}</th>'
+
+
+def _class(kind: str) -> str:
+    return f' class="{kind}"' if kind else ""
+
+
+def _long(text: str) -> str:
+    """The class of a cell whose longest word has to be broken."""
+    return "unbroken" if any(len(word) > 40 for word in text.split()) else ""
 
 
 def _in_words(name: str) -> str:
@@ -165,7 +175,7 @@ def _row(row: dict[str, Any], names: Sequence[str], formats: dict[str, Format]) 
 def _first(value: Any, show: Format) -> str:
     if value is None:
         return '<th scope="row" title="not observed"></th>'
-    exact = f' data-v="{value}"' if _is_number(value) else ""
+    exact = f' data-v="{value}"' if _is_number(value) else _class(_long(str(value)))
     return f'<th scope="row"{exact}>{show(value)}</th>'
 
 
@@ -181,7 +191,9 @@ def _cell(value: Any, show: Format, name: str, *, refused: bool) -> str:
     if name == "verdict":
         kind = "stop" if refused else CHIPS.get(str(value), "")
         return f'<td class="l"><span class="chip {kind}">{escape(str(value))}</span></td>'
-    return f'<td data-v="{value}">{show(value)}</td>' if _is_number(value) else f'<td class="l">{show(value)}</td>'
+    if _is_number(value):
+        return f'<td data-v="{value}">{show(value)}</td>'
+    return f'<td class="{f"l {_long(str(value))}".strip()}">{show(value)}</td>'
 
 
 def _is_refused(row: dict[str, Any]) -> bool:
@@ -190,7 +202,7 @@ def _is_refused(row: dict[str, Any]) -> bool:
 
 def _reason(row: dict[str, Any], *, head: bool) -> str:
     tag, reason = ("th" if head else "td"), escape(str(row.get("reason") or "no reason was given"))
-    return f'<{tag} class="why l" data-reason="{reason}"><b>Refused.</b> {reason}</{tag}>'
+    return f'<{tag} class="{f"why l {_long(reason)}".strip()}" data-reason="{reason}"><b>Refused.</b> {reason}</{tag}>'
 
 
 def _estimate(row: dict[str, Any], formats: dict[str, Format]) -> str:

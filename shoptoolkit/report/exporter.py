@@ -26,6 +26,7 @@ from shoptoolkit.report.provenance import made_with
 
 __all__ = ["TEMPLATES", "ShopReportExporter", "page_policy", "script_of", "style_of"]
 
+HALF = re.compile("[\ud800-\udfff]")
 TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -74,7 +75,7 @@ class ShopReportExporter(HTMLExporter):
         return plain_text(html), resources
 
     def _preprocess(self, nb: Any, resources: Any) -> tuple[Any, Any]:
-        nb, resources = super()._preprocess(nb, resources)
+        nb, resources = super()._preprocess(_whole(nb), resources)
         told = resources.get("metadata", {})
         folder = told.get("path", "")
         is_run_now = bool(self.config.get("ExecutePreprocessor", {}).get("enabled"))
@@ -83,6 +84,15 @@ class ShopReportExporter(HTMLExporter):
         style = style_of("shopreport/report.css")
         resources |= {"icon": icon, "style": style, "script": script_of(), "policy": page_policy()}
         return nb, resources
+
+
+def _whole(node: Any) -> Any:
+    """A copy without halves of characters (a text cut within an emoji), which no parser takes."""
+    if isinstance(node, dict):
+        return type(node)({key: _whole(value) for key, value in node.items()})
+    if isinstance(node, list):
+        return [_whole(value) for value in node]
+    return HALF.sub("\ufffd", node) if isinstance(node, str) else node
 
 
 def _latex_output(text: str) -> str:

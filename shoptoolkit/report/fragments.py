@@ -70,7 +70,9 @@ def fragment(html: str) -> BeautifulSoup:
     for tag in soup.find_all(True):
         if tag.decomposed:
             continue
-        if tag.name in GONE:
+        if tag.name == "input" and "task-list-item-checkbox" in tag.get_attribute_list("class"):
+            tag.replace_with("\u2611 " if tag.has_attr("checked") else "\u2610 ")  # "- [x] done" in markdown
+        elif tag.name in GONE:
             is_interactive |= tag.name in INTERACTIVE
             tag.decompose()
         elif tag.name in HTML or tag.name in DRAWING or tag.name in MATHS:

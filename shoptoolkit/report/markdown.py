@@ -31,6 +31,10 @@ RESERVED = ("shop-theme", "shop-fold", "in-short", "made", "contents")
 class _Renderer(IPythonRenderer):
     """Headings without paragraph signs, maths without a network."""
 
+    def inline_html(self, html: str) -> str:
+        """One tag, opening or closing: nbconvert would close each where it opens, and `<b>so</b>` be "so"."""
+        return super().inline_html(html) if html[:4].lower() == "<img" else html
+
     def block_math(self, body: str) -> str:
         return latex_html(body, display=True)
 
@@ -88,7 +92,8 @@ def latex_html(latex: str, *, display: bool = False) -> str:
     if "\\" in mathml or ">&amp;<" in mathml:  # a command or an alignment it does not know
         return f'<code class="tex" title="formula, as LaTeX">{escape(latex.strip())}</code>'
     mathml = re.sub(r'(<mover accent="true">.*?<mo)>', r'\1 stretchy="false">', mathml)
-    return f'<span class="eq" tabindex="0">{mathml}</span>' if display else mathml  # a long one scrolls on a phone
+    kind = "eq" if display or len(latex) > 300 else "eq-line" if len(latex) > 40 else ""
+    return f'<span class="{kind}" tabindex="0">{mathml}</span>' if kind else mathml  # a long one scrolls on a phone
 
 
 def _plainer(latex: str) -> str:

@@ -29,12 +29,14 @@ from shoptoolkit.report.outcome import (
 )
 from shoptoolkit.report.parameters import NOT_PLAIN, read_injected, read_parameters
 from shoptoolkit.report.pieces import ANSWER_MIME
+from shoptoolkit.report.provenance import PACKAGES
 
 __all__ = ["NO_ANSWER", "Page", "build_page", "moment_in_words", "seconds_in_words", "status_of"]
 
 NO_ANSWER = "no answer"  # the status of a page that says nothing
 META = "shoptoolkit"  # the runner's facts in the notebook's metadata
 WIDGET = "application/vnd.jupyter.widget-view+json"
+BASE64 = re.compile(r"[A-Za-z0-9+/\s]+=*\s*", re.ASCII)
 LEFTOVER = re.compile(r"\[?\(?<(matplotlib|Axes|Figure|BarContainer|ErrorbarContainer)|Text\(|\(array\(")
 
 
@@ -114,7 +116,7 @@ class Page:
     @property
     def facts(self) -> list[tuple[str, str]]:
         """The line under the title."""
-        found = [(str(k), str(v)) for k, v in self.answer.get("facts", {}).items()]
+        found = [(str(k), str(v)) for k, v in self.answer.get("facts", ())]
         found += [("Run", re.sub(r" \d\d:\d\d UTC", "", self.ran))] if self.ran else []
         few = dict(list(self.changed.items())[:3])
         return found + ([("Parameters", _values_in_words(few, more=len(self.changed) > 3))] if few else [])
@@ -123,7 +125,8 @@ class Page:
     def origins(self) -> list[tuple[str, str]]:
         """The list at the foot."""
         made = self.made
-        packages = ", ".join(f"{name} {version}" for name, version in made.get("packages", {}).items())
+        versions = made.get("packages", {})
+        packages = ", ".join(f"{name} {versions[name]}" for name in PACKAGES if name in versions)
         rows = f"{made['rows']:,}".replace(",", "\u202f") if "rows" in made else ""
         found = [("Notebook", f"{self.name}.ipynb"), ("Run", self.ran), ("Seed", str(made.get("seed", "")))]
         found += [("Parameters", _values_in_words(self.parameters)), ("Rows of data", rows)]
@@ -256,9 +259,17 @@ def _tidy_outputs(outputs: list[Any]) -> list[Any]:
         elif not _is_rubbish(output):
             kept.append(output)
     for output in kept:
+        _drop_broken_pictures(output.get("data", {}))
         if output.output_type == "stream":
             output.text = tidy_stream(output.text)
     return [o for o in kept if o.output_type != "stream" or o.text.strip()]
+
+
+def _drop_broken_pictures(data: Any) -> None:
+    for kind in ("image/png", "image/jpeg"):
+        if kind in data and not BASE64.fullmatch(data[kind]):
+            del data[kind]
+            data.setdefault("text/plain", "A picture that cannot be read.")
 
 
 def _is_rubbish(output: Any) -> bool:

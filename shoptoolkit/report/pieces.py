@@ -131,7 +131,7 @@ def answer(
     said = {name: _plain(text) for name, text in texts.items()}
     told: dict[str, Any] = {**said, "checks": [list(tile) for tile in tiles]}
     told |= {"thumbnail": picture.thumbnail if picture else ""}
-    told |= {"facts": {str(k): str(v) for k, v in (facts or {}).items()}, "made": made}
+    told |= {"facts": [[str(k), str(v)] for k, v in (facts or {}).items()], "made": made}  # a saved notebook sorts keys
     return Piece(html=html, text=_answer_text(said, tiles), data=told)
 
 

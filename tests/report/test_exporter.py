@@ -248,6 +248,17 @@ def test_formulas_become_mathml(latex):
     assert "(1)" not in html
 
 
+def test_html_between_words_keeps_its_words():
+    page = page_of(text('# Q\n## A\nSo <b>much</b> <abbr title="x"><i>of it</i></abbr> ![p](https://x.y/z.png)'))
+    assert 'So <b>much</b> <abbr title="x"><i>of it</i></abbr>' in page
+    assert page.count("Picture not included") == 1
+
+
+def test_a_list_of_tasks_keeps_its_ticks():
+    items = [li.get_text() for li in soup_of(text("# Q\n## A\n- [x] done\n- [ ] to do")).select("main li")]
+    assert items == ["\u2611 done", "\u2610 to do"]
+
+
 def test_money_is_no_formula():
     assert "<math" not in page_of(text("It costs $5 and $10."))
     assert "<math" in page_of(text("The day $t$."))
@@ -302,15 +313,20 @@ def page_with_everything():
         "    return len(a) is None or 1 + 1.5  # c",
     ]
     picture = new_output("display_data", data={"image/png": "aaaa"})
+    long = shown(table(pl.DataFrame({"a": ["w" * 50]}), title="a"))
     outputs = [
         [shown(box)],
         [shown(figure(drawing, title="a", note="b", alt="c")) for drawing in (drawn(), crowded())],
         [shown(callout("a", "b")), shown(callout("a", "b", kind="trap"))],
-        [shown(table(pl.DataFrame([row, refused] * 2), title="a", max_rows=3)), html_output("<table class=dataframe>")],
+        [
+            shown(table(pl.DataFrame([row, refused] * 2), title="a", max_rows=3)),
+            long,
+            html_output("<table class=dataframe>"),
+        ],
         [picture, new_output("stream", name="stderr", text="a"), new_output("stream", name="stdout", text="a")],
         [new_output("error", ename="E", evalue="e", traceback=["t"])],
     ]
-    words = text("# Q\n## In short\n## B\n![x](https://x.y/z.png) $\\frac{$\n\n$$a$$")
+    words = text(f"# Q\n## In short\n## B\n![x](https://x.y/z.png) $\\frac{{$ ${'a' * 50}$\n\n$$a$$")
     cells = [code("f(r'a', f'{a}', \"b\")", "hide-input", count=n + 2, outputs=o) for n, o in enumerate(outputs)]
     return page_of(words, code("\n".join(lines), count=1), *cells)
 
