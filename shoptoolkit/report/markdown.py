@@ -92,8 +92,9 @@ def latex_html(latex: str, *, display: bool = False) -> str:
     if "\\" in mathml or ">&amp;<" in mathml:  # a command or an alignment it does not know
         return f'<code class="tex" title="formula, as LaTeX">{escape(latex.strip())}</code>'
     mathml = re.sub(r'(<mover accent="true">.*?<mo)>', r'\1 stretchy="false">', mathml)
-    kind = "eq" if display or len(latex) > 300 else "eq-line" if len(latex) > 40 else ""
-    return f'<span class="{kind}" tabindex="0">{mathml}</span>' if kind else mathml  # a long one scrolls on a phone
+    signs = len(re.findall("<m[ino]", mathml))  # wider than a line; wider than a phone: such a formula scrolls
+    kind = "eq" if display or signs > 70 else "eq-line" if signs > 20 else ""
+    return f'<span class="{kind}" tabindex="0">{mathml}</span>' if kind else mathml
 
 
 def _plainer(latex: str) -> str:

@@ -23,9 +23,7 @@ CELLS = [
     code("import matplotlib\nmatplotlib.use('agg')\nfrom matplotlib.figure import Figure\nfig = Figure((7.6, 3))"),
     code("fig.add_subplot().plot([1, 2])\nreport.figure(fig, title='It rises', alt='A line')"),
     code("report.callout('Mind', 'it')\n"),
-    code(
-        "report.answer(sentence='Yes.', number='2', interval='no interval', seed=SEED, data=frame, facts={'Z': 'A', 'B': 'C'})"
-    ),
+    code("facts = {'Z': 'A', 'B': 'C'}\nreport.answer(sentence='Yes.', seed=SEED, data=frame, facts=facts)"),
 ]
 # What may differ, and nothing else: when the run began, and how long it took.
 CLOCK = [

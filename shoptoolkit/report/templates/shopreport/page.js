@@ -102,7 +102,7 @@
     var link = doc.createElement("a"), url = URL.createObjectURL(new Blob([text], { type: "text/csv;charset=utf-8" }));
     link.href = url; link.download = name + ".csv";
     link.click();
-    setTimeout(function () { URL.revokeObjectURL(url); }, 1000);
+    setTimeout(function () { URL.revokeObjectURL(url); }, 60000);
   }
   all(".shop-table").forEach(function (box) {
     var table = box.querySelector("table"), cap = box.querySelector(".cap"), button = doc.createElement("button");
