@@ -91,7 +91,7 @@ def html_table(
     label = f' aria-label="{escape(title)}"' if title else ' aria-label="Table"'
     return (
         f'{LAB_STYLE}<div class="table shop-table">{_caption(title, note)}'
-        f'<div class="scroll" tabindex="0" role="region"{label}><table{label}>'
+        f'<div class="scroll" tabindex="0" role="group"{label}><table{label}>'
         f"<thead><tr>{''.join(_head(frame, name) for name in names)}</tr></thead><tbody>{body}</tbody></table></div>"
         f"{_left_out(frame.height - shown.height)}</div>"
     )
@@ -174,7 +174,7 @@ def _row(row: dict[str, Any], names: Sequence[str], formats: dict[str, Format]) 
 
 def _first(value: Any, show: Format) -> str:
     if value is None:
-        return '<th scope="row" title="not observed"></th>'
+        return '<td class="l" title="not observed"></td>'  # an empty head would be read aloud as nothing
     exact = f' data-v="{value}"' if _is_number(value) else _class(_long(str(value)))
     return f'<th scope="row"{exact}>{show(value)}</th>'
 

@@ -51,7 +51,7 @@ FRAME = _names("act bar banner csv facts foot front in-short meta page skip sort
 PICTURE = re.compile(r"data:image/(png|jpeg|gif|webp|svg\+xml)(;[\w=-]+)*,[\w+/=%.~-]*")
 ALIGNED = re.compile(r"\s*text-align\s*:\s*(left|right|center)\s*;?\s*")
 LINKS = ("http", "https", "mailto")
-SCROLL = {"class": "scroll", "tabindex": "0", "role": "region", "aria-label": "Table"}
+SCROLL = {"class": "scroll", "tabindex": "0", "role": "group", "aria-label": "Table"}
 UNSEEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
 
 

@@ -9,7 +9,7 @@
   function isDark() { return root.dataset.theme ? root.dataset.theme == "dark" : matchMedia("(prefers-color-scheme:dark)").matches; }
   function nameTheme() { theme.lastElementChild.textContent = isDark() ? "Light" : "Dark"; }
   theme.onclick = function () { root.dataset.theme = isDark() ? "light" : "dark"; keep(root.dataset.theme); nameTheme(); };
-  nameTheme();
+  matchMedia("(prefers-color-scheme:dark)").addEventListener("change", nameTheme); nameTheme();
 
   var fold = doc.getElementById("shop-fold"), sources = all("details.src:not(.aside)");
   if (fold && !sources.length) fold.hidden = true;
