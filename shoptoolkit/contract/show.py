@@ -144,6 +144,8 @@ def _long(text: str) -> str:
 
 def _in_words(name: str) -> str:
     """`first_order_month` -> "First order month"; names that are not snake case stay as they are."""
+    if not name.strip():
+        return "No name"
     return name.replace("_", " ").capitalize() if len(name) > 1 and name == name.lower() else name
 
 

@@ -125,7 +125,10 @@ def _notice(soup: BeautifulSoup, text: str, tag: str = "p") -> Tag:
 
 
 def scrolling(soup: BeautifulSoup) -> BeautifulSoup:
-    """Tables that overflow scroll on their own."""
+    """Tables that overflow scroll on their own; an empty head (the corner of a pandas frame) is no head."""
+    for head in soup.find_all("th"):
+        if not head.get_text(strip=True):
+            head.name = "td"
     for table in soup.find_all("table"):
         if table.find_parent(class_="scroll") is None:
             table.wrap(soup.new_tag("div", attrs=SCROLL))
