@@ -6,7 +6,7 @@ Comes in: a `pl.DataFrame`. Goes out: one string of HTML in which every value is
 
 A frame with the Estimates columns (`estimate, low, high`, perhaps `verdict, reason`) shows estimate and interval in one
 cell; a refused row keeps its place, gives its reason in words and shows no estimate. Cells carry their exact value in
-`data-v` (and `data-low`, `data-high`), columns their name in `data-column`: what sorting and a CSV button need.
+`data-v` (and `data-low`, `data-high`, `data-reason`), columns their name in `data-column`: what sorting and a CSV need.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def html_table(
     label = f' aria-label="{escape(title)}"' if title else ' aria-label="Table"'
     return (
         f'{LAB_STYLE}<div class="table shop-table">{_caption(title, note)}'
-        f'<div class="scroll" tabindex="0" role="region"{label}><table{label}>'
+        f'<div class="scroll" tabindex="0" role="group"{label}><table{label}>'
         f"<thead><tr>{''.join(_head(frame, name) for name in names)}</tr></thead><tbody>{body}</tbody></table></div>"
         f"{_left_out(frame.height - shown.height)}</div>"
     )
@@ -127,13 +127,25 @@ def _caption(title: str, note: str) -> str:
 
 
 def _head(frame: pl.DataFrame, name: str) -> str:
-    left = "" if frame.schema[name].is_numeric() and name != frame.columns[0] else ' class="l"'
+    is_number = frame.schema[name].is_numeric() and name != frame.columns[0]
+    kind = " ".join(filter(None, ("" if is_number else "l", _long(name))))
     text = "Estimate (low to high)" if name == "estimate" and _is_estimates(frame) else _in_words(name)
-    return f'<th scope="col"{left} data-column="{escape(name)}">{escape(text)}</th>'
+    return f'<th scope="col"{_class(kind)} data-column="{escape(name)}">{escape(text)}</th>'
+
+
+def _class(kind: str) -> str:
+    return f' class="{kind}"' if kind else ""
+
+
+def _long(text: str) -> str:
+    """The class of a cell whose longest word has to be broken."""
+    return "unbroken" if any(len(word) > 40 for word in text.split()) else ""
 
 
 def _in_words(name: str) -> str:
     """`first_order_month` -> "First order month"; names that are not snake case stay as they are."""
+    if not name.strip():
+        return "No name"
     return name.replace("_", " ").capitalize() if len(name) > 1 and name == name.lower() else name
 
 
@@ -163,7 +175,14 @@ def _row(row: dict[str, Any], names: Sequence[str], formats: dict[str, Format]) 
 
 
 def _first(value: Any, show: Format) -> str:
-    return '<th scope="row" title="not observed"></th>' if value is None else f'<th scope="row">{show(value)}</th>'
+    if value is None:
+        return '<td class="l" title="not observed"></td>'  # an empty head would be read aloud as nothing
+    exact = f' data-v="{value}"' if _is_number(value) else _class(_long(str(value)))
+    return f'<th scope="row"{exact}>{show(value)}</th>'
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float, Decimal)) and not isinstance(value, bool)
 
 
 def _cell(value: Any, show: Format, name: str, *, refused: bool) -> str:
@@ -174,9 +193,9 @@ def _cell(value: Any, show: Format, name: str, *, refused: bool) -> str:
     if name == "verdict":
         kind = "stop" if refused else CHIPS.get(str(value), "")
         return f'<td class="l"><span class="chip {kind}">{escape(str(value))}</span></td>'
-    if isinstance(value, bool) or not isinstance(value, (int, float, Decimal)):
-        return f'<td class="l">{show(value)}</td>'
-    return f'<td data-v="{value}">{show(value)}</td>'
+    if _is_number(value):
+        return f'<td data-v="{value}">{show(value)}</td>'
+    return f'<td class="{f"l {_long(str(value))}".strip()}">{show(value)}</td>'
 
 
 def _is_refused(row: dict[str, Any]) -> bool:
@@ -184,8 +203,8 @@ def _is_refused(row: dict[str, Any]) -> bool:
 
 
 def _reason(row: dict[str, Any], *, head: bool) -> str:
-    tag, reason = ("th" if head else "td"), row.get("reason") or "no reason was given"
-    return f'<{tag} class="why l"><b>Refused.</b> {escape(str(reason))}</{tag}>'
+    tag, reason = ("th" if head else "td"), escape(str(row.get("reason") or "no reason was given"))
+    return f'<{tag} class="{f"why l {_long(reason)}".strip()}" data-reason="{reason}"><b>Refused.</b> {reason}</{tag}>'
 
 
 def _estimate(row: dict[str, Any], formats: dict[str, Format]) -> str:
@@ -194,8 +213,10 @@ def _estimate(row: dict[str, Any], formats: dict[str, Format]) -> str:
         return '<td title="not observed"></td>'
     ends = [formats[name](row[name]) if row[name] is not None else "" for name in ("low", "high")]
     interval = f' <span class="ci">({ends[0] or "no bound"} to {ends[1] or "no bound"})</span>' if any(ends) else ""
-    aside = f"<small>{escape(str(row['reason']))}</small>" if row.get("reason") else ""
-    exact = "".join(f' data-{k}="{v}"' for k, v in (("v", value), ("low", low), ("high", high)) if v is not None)
+    reason = escape(str(row.get("reason") or ""))
+    aside = f"<small>{reason}</small>" if reason else ""
+    carried = {"v": value, "low": low, "high": high, "reason": reason or None}
+    exact = "".join(f' data-{k}="{v}"' for k, v in carried.items() if v is not None)
     return f"<td{exact}><b>{formats['estimate'](value)}</b>{interval}{aside}</td>"
 
 

@@ -17,14 +17,16 @@ from nbconvert.exporters import HTMLExporter
 from traitlets import default
 from traitlets.config import Config
 
+from shoptoolkit.report.fragments import plain_text, tidy_html
 from shoptoolkit.report.icons import icon
-from shoptoolkit.report.markdown import latex_html, markdown_html, tidy_html
+from shoptoolkit.report.markdown import latex_html, markdown_html
 from shoptoolkit.report.outcome import ANSI
 from shoptoolkit.report.page import build_page
-from shoptoolkit.report.provenance import git_commit
+from shoptoolkit.report.provenance import made_with
 
 __all__ = ["TEMPLATES", "ShopReportExporter", "page_policy", "script_of", "style_of"]
 
+HALF = re.compile("[\ud800-\udfff]")
 TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -67,22 +69,37 @@ class ShopReportExporter(HTMLExporter):
         yield ("latex_html", _latex_output)
         yield ("no_ansi", lambda text: ANSI.sub("", text))
 
+    def from_notebook_node(self, nb: Any, resources: Any = None, **kw: Any) -> Any:
+        """Nbconvert's page, without characters that cannot be seen."""
+        html, resources = super().from_notebook_node(nb, resources, **kw)
+        return plain_text(html), resources
+
     def _preprocess(self, nb: Any, resources: Any) -> tuple[Any, Any]:
-        nb, resources = super()._preprocess(nb, resources)
+        nb, resources = super()._preprocess(_whole(nb), resources)
         told = resources.get("metadata", {})
         folder = told.get("path", "")
         is_run_now = bool(self.config.get("ExecutePreprocessor", {}).get("enabled"))
-        commit = git_commit(Path(folder or ".")) if is_run_now else ""
-        resources["page"] = build_page(nb, name=told.get("name") or "notebook", folder=folder, commit=commit)
+        made = made_with(Path(folder or ".")) if is_run_now else None
+        resources["page"] = build_page(nb, name=told.get("name") or "notebook", folder=folder, made=made)
         style = style_of("shopreport/report.css")
         resources |= {"icon": icon, "style": style, "script": script_of(), "policy": page_policy()}
         return nb, resources
 
 
+def _whole(node: Any) -> Any:
+    """A copy without halves of characters (a text cut within an emoji), which no parser takes."""
+    if isinstance(node, dict):
+        return type(node)({key: _whole(value) for key, value in node.items()})
+    if isinstance(node, list):
+        return [_whole(value) for value in node]
+    return HALF.sub("\ufffd", node) if isinstance(node, str) else node
+
+
 def _latex_output(text: str) -> str:
     """IPython's text/latex: with dollars, or without."""
     body = text.strip()
-    return latex_html(body.strip("$"), display=body.startswith(("$$", r"\begin")) or not body.startswith("$"))
+    display = body.startswith(("$$", r"\begin")) or not body.startswith("$")
+    return tidy_html(latex_html(body.strip("$"), display=display))
 
 
 def style_of(own: str) -> str:

@@ -1,9 +1,8 @@
-"""Markdown and notebook HTML as safe fragments of a page: text comes in, balanced HTML goes out.
+"""Markdown as sections of a page: text comes in, HTML goes out.
 
 - `markdown_html`: markdown with maths as MathML; what cannot be converted stays readable as its source.
 - `latex_html`: one formula.
 - `Outline`: unique ids for headings, the title, the contents list; it cuts a page into sections.
-- `fragment`, `tidy_html`: balanced HTML without what a page that runs and loads nothing cannot use.
 """
 
 from __future__ import annotations
@@ -11,22 +10,30 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from html import escape
+from html import escape, unescape
 from typing import Any
 from urllib.parse import quote
+from xml.etree import ElementTree
 
-from bs4 import BeautifulSoup, Tag
+from bs4 import Tag
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 
-__all__ = ["Outline", "fragment", "latex_html", "markdown_html", "tidy_html"]
+from shoptoolkit.report.fragments import fragment, scrolling
 
-UNNUMBERED = ("align", "gather", "alignat", "multline", "eqnarray")
-SCROLL = {"class": "scroll", "tabindex": "0", "role": "region", "aria-label": "Table"}
+__all__ = ["Outline", "latex_html", "markdown_html"]
+
+ROWS = ("align", "aligned", "gather", "gathered", "multline", "eqnarray", "split")  # shown as align*
+SPACES = {"negativethinmathspace": "-0.1667em"}  # a name that browsers do not know
+DIGITS = {str(n): chr(0x1D7D8 + n) for n in range(10)}  # double-struck
 RESERVED = ("shop-theme", "shop-fold", "in-short", "made", "contents")
 
 
 class _Renderer(IPythonRenderer):
     """Headings without paragraph signs, maths without a network."""
+
+    def inline_html(self, html: str) -> str:
+        """One tag, opening or closing: nbconvert would close each where it opens, and `<b>so</b>` be "so"."""
+        return super().inline_html(html) if html[:4].lower() == "<img" else html
 
     def block_math(self, body: str) -> str:
         return latex_html(body, display=True)
@@ -78,63 +85,41 @@ def latex_html(latex: str, *, display: bool = False) -> str:
     str
         `<math>`; the escaped source in `<code class="tex">` where it cannot be converted.
     """
-    from latex2mathml.converter import convert
-
-    source = re.sub(rf"\\(begin|end)\{{({'|'.join(UNNUMBERED)})\}}", r"\\\1{\2*}", latex.strip())
-    source = re.sub(r"\\(begin|end)\{equation\*?\}", "", source).strip()
     try:
-        mathml = convert(source, display="block" if display else "inline")
+        mathml = _mathml(_plainer(latex), display="block" if display else "inline")
     except Exception:
         mathml = "\\"
-    if "\\" in mathml:  # a command it does not know
+    if "\\" in mathml or ">&amp;<" in mathml:  # a command or an alignment it does not know
         return f'<code class="tex" title="formula, as LaTeX">{escape(latex.strip())}</code>'
     mathml = re.sub(r'(<mover accent="true">.*?<mo)>', r'\1 stretchy="false">', mathml)
-    return f'<span class="eq" tabindex="0">{mathml}</span>' if display else mathml  # a long one scrolls on a phone
+    signs = len(re.findall("<m[ino]", mathml))  # wider than a line; wider than a phone: such a formula scrolls
+    kind = "eq" if display or signs > 70 else "eq-line" if signs > 20 else ""
+    return f'<span class="{kind}" tabindex="0">{mathml}</span>' if kind else mathml
 
 
-def fragment(html: str) -> BeautifulSoup:
-    """Parse HTML on its own, so that a tag left open ends where its output ends."""
-    soup = BeautifulSoup(html, "html.parser")
-    for style in soup.find_all("style"):
-        if style.has_attr("data-lab") or ".dataframe" in style.get_text():  # the page has its own look for these
-            style.decompose()
-    for tag in soup.find_all(["link", "base", "meta"]):
-        tag.decompose()
-    scripts = soup.find_all("script")
-    for tag in scripts:
-        tag.decompose()
-    if scripts:
-        soup.append(_notice(soup, "An interactive part of this output is left out: a report page runs no scripts."))
-    for img in soup.find_all("img"):
-        if not str(img.get("src", "")).startswith("data:"):
-            text = f"Picture not included: {img.get('alt') or img.get('src', '')}"
-            img.replace_with(_notice(soup, text, "span"))
-    return soup
+def _plainer(latex: str) -> str:
+    """The same formula in the commands that the converter knows."""
+    source = re.sub(r"\\(?:nonumber|notag)(?![a-zA-Z])|\\label\{[^{}]*\}|\\(?:begin|end)\{equation\*?\}", "", latex)
+    source = re.sub(rf"\\(begin|end)\{{(?:{'|'.join(ROWS)})\*?\}}", r"\\\1{align*}", source)
+    source = re.sub(r"\\operatorname\*?\{([^{}]*\\[^{}]*)\}", r"\\mathrm{\1}", source)
+    source = re.sub(r"\\operatorname\*", r"\\operatorname", source)
+    source = re.sub(r"\\arg(?![a-zA-Z])", r"\\operatorname{arg}", source)
+    return re.sub(r"\\text\{[^{}]*\}", lambda found: re.sub(r"\\([%_&$#])", r"\1", found[0]), source).strip()
 
 
-def _notice(soup: BeautifulSoup, text: str, tag: str = "p") -> Tag:
-    notice = soup.new_tag(tag, attrs={"class": "note absent"})
-    notice.string = text
-    return notice
+def _mathml(latex: str, *, display: str) -> str:
+    """Through the tree, not through the converter's own text: that lets HTML in a text command out unescaped."""
+    from latex2mathml.converter import convert_to_element
 
-
-def tidy_html(html: str) -> str:
-    """HTML output of a cell as a balanced fragment; tables that overflow scroll on their own.
-
-    Returns
-    -------
-    str
-        HTML.
-    """
-    return str(_scrolling(fragment(html)))
-
-
-def _scrolling(soup: BeautifulSoup) -> BeautifulSoup:
-    """Tables that overflow scroll on their own."""
-    for table in soup.find_all("table"):
-        if table.find_parent(class_="scroll") is None:
-            table.wrap(soup.new_tag("div", attrs=SCROLL))
-    return soup
+    tree = convert_to_element(latex, display=display)
+    for node in tree.iter():
+        node.text = unescape(node.text or "") or None
+        node.attrib.pop("href", None)
+        if node.get("mathvariant") == "double-struck" and node.text in DIGITS:
+            node.text = DIGITS[node.text]
+        if "width" in node.attrib:
+            node.set("width", SPACES.get(node.attrib["width"], node.attrib["width"]))
+    return ElementTree.tostring(tree, encoding="unicode")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -153,7 +138,7 @@ class Outline:
         str
             HTML that closes the section it stands in and leaves the last one open.
         """
-        soup = _scrolling(fragment(html))
+        soup = scrolling(fragment(html))
         parts = []
         for node in list(soup.children):
             if isinstance(node, Tag) and node.name in ("h1", "h2"):

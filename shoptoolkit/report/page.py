@@ -16,9 +16,10 @@ from html import escape
 from textwrap import shorten
 from typing import Any
 
-from shoptoolkit.report.markdown import Outline, fragment, markdown_html
+from shoptoolkit.report.fragments import fragment
+from shoptoolkit.report.markdown import Outline, markdown_html
+from shoptoolkit.report.messages import tidy_stream
 from shoptoolkit.report.outcome import (
-    ANSI,
     RunFailure,
     cells_not_run,
     find_failure,
@@ -28,13 +29,14 @@ from shoptoolkit.report.outcome import (
 )
 from shoptoolkit.report.parameters import NOT_PLAIN, read_injected, read_parameters
 from shoptoolkit.report.pieces import ANSWER_MIME
-from shoptoolkit.report.provenance import made_with
+from shoptoolkit.report.provenance import PACKAGES
 
 __all__ = ["NO_ANSWER", "Page", "build_page", "moment_in_words", "seconds_in_words", "status_of"]
 
 NO_ANSWER = "no answer"  # the status of a page that says nothing
 META = "shoptoolkit"  # the runner's facts in the notebook's metadata
 WIDGET = "application/vnd.jupyter.widget-view+json"
+BASE64 = re.compile(r"[A-Za-z0-9+/\s]+=*\s*", re.ASCII)
 LEFTOVER = re.compile(r"\[?\(?<(matplotlib|Axes|Figure|BarContainer|ErrorbarContainer)|Text\(|\(array\(")
 
 
@@ -53,8 +55,7 @@ class Page:
     changed: dict[str, Any] = field(default_factory=dict)  # parameters that differ from the notebook's defaults
     started: str = ""  # ISO 8601, UTC
     seconds: float | None = None
-    made: Mapping[str, Any] = field(default_factory=dict)
-    commit: str = ""
+    made: Mapping[str, Any] = field(default_factory=dict)  # with what, from what
 
     @property
     def title(self) -> str:
@@ -115,7 +116,7 @@ class Page:
     @property
     def facts(self) -> list[tuple[str, str]]:
         """The line under the title."""
-        found = [(str(k), str(v)) for k, v in self.answer.get("facts", {}).items()]
+        found = [(str(k), str(v)) for k, v in self.answer.get("facts", ())]
         found += [("Run", re.sub(r" \d\d:\d\d UTC", "", self.ran))] if self.ran else []
         few = dict(list(self.changed.items())[:3])
         return found + ([("Parameters", _values_in_words(few, more=len(self.changed) > 3))] if few else [])
@@ -123,10 +124,14 @@ class Page:
     @property
     def origins(self) -> list[tuple[str, str]]:
         """The list at the foot."""
-        packages = ", ".join(f"{name} {version}" for name, version in self.made.get("packages", {}).items())
-        found = [("Notebook", f"{self.name}.ipynb"), ("Run", self.ran)]
-        found += [("Parameters", _values_in_words(self.parameters)), ("Git commit", self.commit)]
-        python = ", ".join(filter(None, (self.made.get("python", ""), self.made.get("system", ""))))
+        made = self.made
+        versions = made.get("packages", {})
+        packages = ", ".join(f"{name} {versions[name]}" for name in PACKAGES if name in versions)
+        rows = f"{made['rows']:,}".replace(",", "\u202f") if "rows" in made else ""
+        found = [("Notebook", f"{self.name}.ipynb"), ("Run", self.ran), ("Seed", str(made.get("seed", "")))]
+        found += [("Parameters", _values_in_words(self.parameters)), ("Rows of data", rows)]
+        found += [("Data fingerprint", made.get("fingerprint", "")), ("Git commit", made.get("commit", ""))]
+        python = ", ".join(filter(None, (made.get("python", ""), made.get("system", ""))))
         found += [("Python", python), ("Packages", packages)]
         return [(name, text) for name, text in found if text]
 
@@ -166,7 +171,7 @@ def _values_in_words(values: Mapping[str, Any], *, more: bool = False) -> str:
     return ", ".join(f"{name} {value}" for name, value in values.items()) + (" ..." if more else "")
 
 
-def build_page(nb: Any, *, name: str, folder: str = "", commit: str = "") -> Page:
+def build_page(nb: Any, *, name: str, folder: str = "", made: Mapping[str, Any] | None = None) -> Page:
     """Turn an executed notebook into what the template shows.
 
     Parameters
@@ -177,8 +182,8 @@ def build_page(nb: Any, *, name: str, folder: str = "", commit: str = "") -> Pag
         Its file name without ending.
     folder
         Where it lies, for pictures in markdown.
-    commit
-        Git commit, if the notebook's metadata do not say.
+    made
+        Versions and commit, if neither the answer nor the notebook's metadata say: of a run just over.
 
     Returns
     -------
@@ -196,8 +201,8 @@ def build_page(nb: Any, *, name: str, folder: str = "", commit: str = "") -> Pag
     page.started, page.seconds = _timing(nb, ran)
     _tidy_cells(nb)
     _lift_answer(nb, page)
-    page.made = page.answer.get("made") or ran.get("made") or made_with()
-    page.commit = ran.get("commit") or commit
+    page.made = _made(nb, page, ran, made)
+    page.started = page.started or page.made.get("at", "")
     _render(nb, page.outline, folder)
     return page
 
@@ -211,6 +216,13 @@ def _banners(nb: Any, failure: RunFailure | None, missing: int) -> list[str]:
     elif is_out_of_order(nb):
         said.append("The cells ran out of order or more than once. Restart the kernel and run all of them.")
     return said
+
+
+def _made(nb: Any, page: Page, ran: Mapping[str, Any], made: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """What the answer says of its kernel; else what the runner noted; else the kernel's own word on its Python."""
+    noted = {"commit": ran.get("commit", ""), **ran["made"]} if ran.get("made") else made
+    python = nb.metadata.get("language_info", {}).get("version", "")
+    return page.answer.get("made") or noted or ({"python": python} if python else {})
 
 
 def _timing(nb: Any, ran: Mapping[str, Any]) -> tuple[str, float | None]:
@@ -247,10 +259,17 @@ def _tidy_outputs(outputs: list[Any]) -> list[Any]:
         elif not _is_rubbish(output):
             kept.append(output)
     for output in kept:
+        _drop_broken_pictures(output.get("data", {}))
         if output.output_type == "stream":
-            lines = ANSI.sub("", output.text).split("\n")
-            output.text = "\n".join(line.rstrip("\r").rpartition("\r")[2] for line in lines)
+            output.text = tidy_stream(output.text)
     return [o for o in kept if o.output_type != "stream" or o.text.strip()]
+
+
+def _drop_broken_pictures(data: Any) -> None:
+    for kind in ("image/png", "image/jpeg"):
+        if kind in data and not BASE64.fullmatch(data[kind]):
+            del data[kind]
+            data.setdefault("text/plain", "A picture that cannot be read.")
 
 
 def _is_rubbish(output: Any) -> bool:

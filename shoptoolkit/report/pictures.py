@@ -1,7 +1,11 @@
 """Matplotlib pictures as text: an Axes or Figure comes in, a PNG data URI with its size on the page goes out.
 
 - `render`: transparent, 200 dots per inch, closed afterwards so that the notebook does not show it twice.
-- `Picture`: data URI, width and height in page pixels, and a small one for the index.
+- `Picture`: data URI, width and height in page pixels, a narrow one for phones, and a small one for the index.
+
+On a phone a wide figure would shrink until its words are 7 px high. So it is drawn a second time, as narrow as a phone
+and in the same type; matplotlib lays it out anew. Where words would then run into each other (a heat map of twelve
+months), there is no narrow one, and the page lets the reader move the wide one sideways.
 """
 
 from __future__ import annotations
@@ -10,6 +14,7 @@ import base64
 import io
 import struct
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 __all__ = ["Picture", "render"]
@@ -18,6 +23,7 @@ DPI = 200
 PAGE_DPI = 100  # a figure drawn 7.6 in wide takes 760 px on the page
 THUMBNAIL_WIDTHS = (352, 250, 176)  # px; shown at 176, the first that is small enough is taken
 THUMBNAIL_CHARACTERS = 40_000
+PHONE_INCHES, PHONE_PIXELS = 4.1, 520  # drawn this wide; with what stands beside the axes at most that
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +34,12 @@ class Picture:
     width: int  # px on the page
     height: int
     thumbnail: str = ""  # data URI, small
+    narrow: str = ""  # data URI, for phones; "" where the wide one will do, or nothing narrower can be read
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether its words are too small on a phone, and nothing else is there to show."""
+        return not self.narrow and self.width > PHONE_PIXELS
 
 
 def render(drawing: object, *, argument: str, thumbnail: bool = False) -> Picture:
@@ -56,9 +68,11 @@ def render(drawing: object, *, argument: str, thumbnail: bool = False) -> Pictur
     png = _png(fig, DPI)
     width, height = struct.unpack(">II", png[16:24])  # the IHDR chunk of every PNG
     small = _thumbnail(fig, width) if thumbnail else ""
-    _close(fig)
     scale = PAGE_DPI / DPI
-    return Picture(uri=_uri(png), width=round(width * scale), height=round(height * scale), thumbnail=small)
+    narrow = _narrow(fig) if width * scale > PHONE_PIXELS else ""
+    _close(fig)
+    size = {"width": round(width * scale), "height": round(height * scale)}
+    return Picture(uri=_uri(png), thumbnail=small, narrow=narrow, **size)
 
 
 def _figure_of(drawing: object, argument: str) -> Any:
@@ -73,6 +87,35 @@ def _figure_of(drawing: object, argument: str) -> Any:
 def _thumbnail(fig: Any, width: int) -> str:
     sizes = (_uri(_png(fig, DPI * wanted / width)) for wanted in THUMBNAIL_WIDTHS)
     return next((uri for uri in sizes if len(uri) < THUMBNAIL_CHARACTERS), "")
+
+
+def _narrow(fig: Any) -> str:
+    """The same figure as wide as a phone; "" if its words then touch each other, or stick out too far."""
+    size, before = fig.get_size_inches(), _collisions(fig)
+    fig.set_size_inches(PHONE_INCHES, size[1])
+    try:
+        png = _png(fig, DPI)
+        fits = struct.unpack(">I", png[16:20])[0] * PAGE_DPI / DPI <= PHONE_PIXELS
+        return _uri(png) if fits and _collisions(fig) <= before else ""
+    finally:
+        fig.set_size_inches(size)
+
+
+def _collisions(fig: Any) -> int:
+    """How many pairs of the words that are drawn overlap."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    renderer = FigureCanvasAgg(fig).get_renderer()
+    draw, drawn = renderer.draw_text, dict[int, Any]()
+
+    def note(*args: Any, mtext: Any = None, **options: Any) -> None:
+        if mtext is not None:
+            drawn[id(mtext)] = mtext.get_window_extent(renderer)
+        draw(*args, mtext=mtext, **options)
+
+    renderer.draw_text = note
+    fig.draw(renderer)
+    return sum(a.overlaps(b) for a, b in combinations(drawn.values(), 2))
 
 
 def _png(fig: Any, dpi: float) -> bytes:

@@ -14,9 +14,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cache
 from html import escape
 from importlib.resources import files
+from operator import index
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -24,7 +27,7 @@ import polars as pl
 from shoptoolkit.contract.show import html_table
 from shoptoolkit.report.icons import icon
 from shoptoolkit.report.pictures import Picture, render
-from shoptoolkit.report.provenance import made_with
+from shoptoolkit.report.provenance import fingerprint, made_with
 
 __all__ = ["ANSWER_MIME", "STATUS_WORDS", "Piece", "answer", "callout", "figure", "table"]
 
@@ -73,6 +76,8 @@ def answer(
     caption_note: str = "",
     alt: str = "",
     facts: Mapping[str, object] | None = None,
+    seed: int | None = None,
+    data: pl.DataFrame | None = None,
 ) -> Piece:
     """The answer of a report in one box; the index of the series quotes it.
 
@@ -96,6 +101,9 @@ def answer(
         What the figure shows, for those who do not see it. Required with `figure`.
     facts
         What stands under the title of the report: {"Data": "one simulated shop", "Customers": "24 318"}.
+    seed, data
+        The notebook's SEED and the frame it rests on: the foot of the report tells the seed, the number of rows and a
+        fingerprint of them (`provenance.fingerprint`), beside versions and git commit of this kernel.
 
     Returns
     -------
@@ -105,7 +113,7 @@ def answer(
     Raises
     ------
     TypeError
-        A text is not a string, or `figure` is not from matplotlib.
+        A text is not a string, `figure` is not from matplotlib, `seed` no whole number, or `data` no polars DataFrame.
     ValueError
         `sentence` is empty, `number` has no interval, `figure` no alt text, or a check is malformed.
     """
@@ -115,15 +123,28 @@ def answer(
     if number and not interval:
         raise ValueError(f"interval is empty beside number={number!r}; say the interval, or why there is none.")
     tiles = [_checked(check) for check in checks]
+    made = _made(seed, data)
     if figure is not None:
         _need_filled("alt", alt, "say what the figure shows")
     picture = None if figure is None else render(figure, argument="figure", thumbnail=True)
     html = _answer_html(texts, tiles, picture, caption, caption_note, alt)
     said = {name: _plain(text) for name, text in texts.items()}
-    data: dict[str, Any] = {**said, "checks": [list(tile) for tile in tiles]}
-    data |= {"thumbnail": picture.thumbnail if picture else ""}
-    data |= {"facts": {str(k): str(v) for k, v in (facts or {}).items()}, "made": made_with()}
-    return Piece(html=html, text=_answer_text(said, tiles), data=data)
+    told: dict[str, Any] = {**said, "checks": [list(tile) for tile in tiles]}
+    told |= {"thumbnail": picture.thumbnail if picture else ""}
+    told |= {"facts": [[str(k), str(v)] for k, v in (facts or {}).items()], "made": made}  # a saved notebook sorts keys
+    return Piece(html=html, text=_answer_text(said, tiles), data=told)
+
+
+def _made(seed: object, data: object) -> dict[str, Any]:
+    """What this kernel knows of itself and of its data; numpy's whole numbers count as such."""
+    if seed is not None and (isinstance(seed, bool) or not hasattr(seed, "__index__")):
+        raise TypeError(f"seed is {seed!r}; it must be a whole number, the notebook's SEED, or None.")
+    if data is not None and not isinstance(data, pl.DataFrame):
+        mend = "call .collect() first" if isinstance(data, pl.LazyFrame) else "give the frame the report rests on"
+        raise TypeError(f"data is a {type(data).__name__}; it must be a polars DataFrame: {mend}.")
+    made = made_with(Path.cwd()) | {"at": datetime.now(UTC).isoformat(timespec="seconds")}
+    made |= {} if seed is None else {"seed": index(seed)}
+    return made | ({} if data is None else {"rows": data.height, "fingerprint": fingerprint(data)})
 
 
 def _checked(check: object) -> tuple[str, str, str]:
@@ -283,8 +304,11 @@ def _picture(kind: str, picture: Picture, title: str, note: str, alt: str) -> st
     caption = f"<b>{escape(title)}</b>" if title else ""
     caption += f"<span>{escape(note)}</span>" if note else ""
     img = f'<img src="{picture.uri}" width="{picture.width}" height="{picture.height}" alt="{escape(alt)}">'
+    if picture.narrow:  # the narrow one has its own shape: its width is the phone's, its height follows
+        img = f'<picture><source media="screen and (max-width:560px)" srcset="{picture.narrow}">{img}</picture>'
     head = f"<figcaption>{caption}</figcaption>" if caption else ""
-    return f'<figure class="{kind}">{head}<div class="pic">{img}</div></figure>'
+    wide = ' wide" tabindex="0" role="group" aria-label="Figure, wider than a phone' if picture.is_wide else ""
+    return f'<figure class="{kind}">{head}<div class="pic{wide}">{img}</div></figure>'
 
 
 def _with_bold(text: str) -> str:

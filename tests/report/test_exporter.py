@@ -248,6 +248,17 @@ def test_formulas_become_mathml(latex):
     assert "(1)" not in html
 
 
+def test_html_between_words_keeps_its_words():
+    page = page_of(text('# Q\n## A\nSo <b>much</b> <abbr title="x"><i>of it</i></abbr> ![p](https://x.y/z.png)'))
+    assert 'So <b>much</b> <abbr title="x"><i>of it</i></abbr>' in page
+    assert page.count("Picture not included") == 1
+
+
+def test_a_list_of_tasks_keeps_its_ticks():
+    items = [li.get_text() for li in soup_of(text("# Q\n## A\n- [x] done\n- [ ] to do")).select("main li")]
+    assert items == ["\u2611 done", "\u2610 to do"]
+
+
 def test_money_is_no_formula():
     assert "<math" not in page_of(text("It costs $5 and $10."))
     assert "<math" in page_of(text("The day $t$."))
@@ -281,6 +292,13 @@ def drawn():
     return drawing
 
 
+def crowded():
+    drawing = Figure((8, 1))
+    for month in range(24):
+        drawing.text(month / 24, 0.5, "100")
+    return drawing
+
+
 def page_with_everything():
     row = {"source": "Email", "n": 5, "estimate": 0.5, "low": 0.4, "high": 0.6, "verdict": "ok", "reason": None}
     refused = row | {"estimate": None, "low": None, "high": None, "verdict": "refused", "reason": "too few"}
@@ -295,15 +313,20 @@ def page_with_everything():
         "    return len(a) is None or 1 + 1.5  # c",
     ]
     picture = new_output("display_data", data={"image/png": "aaaa"})
+    long = shown(table(pl.DataFrame({"a": ["w" * 50]}), title="a"))
     outputs = [
         [shown(box)],
-        [shown(figure(drawn(), title="a", note="b", alt="c"))],
+        [shown(figure(drawing, title="a", note="b", alt="c")) for drawing in (drawn(), crowded())],
         [shown(callout("a", "b")), shown(callout("a", "b", kind="trap"))],
-        [shown(table(pl.DataFrame([row, refused] * 2), title="a", max_rows=3)), html_output("<table class=dataframe>")],
+        [
+            shown(table(pl.DataFrame([row, refused] * 2), title="a", max_rows=3)),
+            long,
+            html_output("<table class=dataframe>"),
+        ],
         [picture, new_output("stream", name="stderr", text="a"), new_output("stream", name="stdout", text="a")],
         [new_output("error", ename="E", evalue="e", traceback=["t"])],
     ]
-    words = text("# Q\n## In short\n## B\n![x](https://x.y/z.png) $\\frac{$\n\n$$a$$")
+    words = text(f"# Q\n## In short\n## B\n![x](https://x.y/z.png) $\\frac{{$ ${'a' * 50}$\n\n$$a$$")
     cells = [code("f(r'a', f'{a}', \"b\")", "hide-input", count=n + 2, outputs=o) for n, o in enumerate(outputs)]
     return page_of(words, code("\n".join(lines), count=1), *cells)
 
@@ -315,10 +338,10 @@ def test_the_style_sheets_style_nothing_that_no_page_shows(tmp_path):
     (tmp_path / "20_q.country=GB.html").write_text(f"<head>{one_value}</head>", encoding="utf-8")
     pages = page_with_everything() + short + write_index(tmp_path).read_text(encoding="utf-8")
     emitted = {name for tag in BeautifulSoup(pages, "html.parser").find_all(class_=True) for name in tag["class"]}
+    emitted |= set(re.findall(r'className = "([\w-]+)"', script_of()))
     for own in ("shopreport/report.css", "series/index.css"):
         selectors = re.sub(r"\{[^{}]*\}", "{}", style_of(own))
         assert set(re.findall(r"\.([a-zA-Z][\w-]*)", selectors)) - emitted == set()
-        assert not re.search(r"aria-sort|caption\{|thead button|cap button", selectors.replace("figcaption", ""))
 
 
 def test_no_time_is_written_in_a_way_that_windows_does_not_know():

@@ -57,7 +57,7 @@ def test_the_hero_figure_comes_with_a_small_thumbnail(ax):
 def test_a_figure_is_shown_once_and_its_matplotlib_figure_closed(ax):
     piece = figure(ax, title="It rises", note="n = 2", alt="A rising line")
     assert not plt.get_fignums()
-    assert piece.html.count("data:image/png;base64,") == 1
+    assert piece.html.count("<img ") == piece.html.count("data:image/png;base64,") == 1
     assert "<b>It rises</b><span>n = 2</span>" in piece.html
     assert ANSWER_MIME not in piece._repr_mimebundle_()
 
@@ -83,6 +83,10 @@ def test_a_piece_is_frozen():
         (lambda: answer(sentence="a", checks=[("a", "good", "b")]), ValueError, "'good'; it must be one of pass, warn"),
         (lambda: answer(sentence="a", figure=object()), ValueError, "alt is ''; it must not be empty"),
         (lambda: answer(sentence="a", figure=3, alt="b"), TypeError, "figure is a int; it must be a matplotlib Axes"),
+        (lambda: answer(sentence="a", seed="20"), TypeError, "seed is '20'; it must be a whole number, the notebook's"),
+        (lambda: answer(sentence="a", seed=True), TypeError, "seed is True; it must be a whole number"),
+        (lambda: answer(sentence="a", data=[1]), TypeError, "data is a list; it must be a polars DataFrame: give the"),
+        (lambda: answer(sentence="a", data=pl.LazyFrame()), TypeError, r"data is a LazyFrame; .* call \.collect\(\)"),
         (lambda: figure(3, title="a", alt="b"), TypeError, "ax is a int; it must be a matplotlib Axes or Figure"),
         (
             lambda: figure(3, title="a", alt=""),
