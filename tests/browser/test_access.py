@@ -1,8 +1,7 @@
 """Pages for everybody: axe-core finds nothing, and the keyboard reaches all there is, visibly."""
 
 import pytest
-from test_pages import PAGES
-from visits import DESKTOP, PHONE
+from visits import DESKTOP, PAGES, PHONE
 
 FOCUSABLE = "a[href], button, input, select, textarea, summary, [tabindex='0']"
 REACHABLE = """(focusable) => {

@@ -13,16 +13,27 @@ FLAGS = [  # nothing of the browser's own reaches for the network, and no name b
     "--disable-sync",
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 ]
+REPORTS = ["00_start_here", "20_repurchase_retention", "65_torture", "66_broken.FAILED"]
+PAGES = [*REPORTS, "index"]
 DESKTOP, PHONE = (1280, 900), (390, 844)
 AXE_RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+STICK_OUT = """() => {
+    const root = document.documentElement, wide = root.clientWidth;
+    if (Math.max(root.scrollWidth, document.body.scrollWidth) <= wide) return [];
+    const held = x => x && x != document.body && (getComputedStyle(x).overflowX != "visible" || held(x.parentElement));
+    const out = [...document.body.querySelectorAll("*")].filter(x => x.getBoundingClientRect().right > wide + 1);
+    const told = out.filter(x => !held(x.parentElement)).map(x => x.outerHTML.slice(0, 90));
+    return [`${root.scrollWidth} px wide`, ...told.slice(0, 5)];
+}"""
 LOCAL = ("file:", "data:", "blob:", "about:")
 
 
 class Visit:
     """One page in a fresh browser context: `requests` that were not local, `complaints` of the console, `dialogs`."""
 
-    def __init__(self, browser, path: Path, *, size=DESKTOP, javascript=True, script="", **options):
+    def __init__(self, browser, path: Path, *, size=DESKTOP, javascript=True, ignore=None, **options):
         width, height = size
+        self.ignore = ignore  # a complaint that is none
         self.context = browser.new_context(
             viewport={"width": width, "height": height},
             java_script_enabled=javascript,
@@ -34,8 +45,6 @@ class Visit:
         self.context.on("request", lambda request: self._ask(request.url))
         self.context.on("console", self._complain)
         self.context.on("weberror", lambda error: self.complaints.append(str(error.error)))
-        if script:
-            self.context.add_init_script(script)
         self.page = self.context.new_page()
         self.page.set_default_timeout(10_000)
         self.page.on("dialog", self._dialog)
@@ -46,6 +55,8 @@ class Visit:
             self.requests.append(url[:200])
 
     def _complain(self, message) -> None:
+        if self.ignore and self.ignore in message.text:
+            return
         if message.type in ("error", "warning"):  # a breach of the Content-Security-Policy is told here, too
             self.complaints.append(message.text[:400])
 
@@ -62,12 +73,7 @@ class Visit:
 
     def scrolls_sideways(self) -> list[str]:
         """The elements that stick out of a page wider than its window."""
-        return self.page.evaluate("""() => {
-            const wide = document.documentElement.clientWidth;
-            if (document.documentElement.scrollWidth <= wide && document.body.scrollWidth <= wide) return [];
-            const out = [...document.body.querySelectorAll("*")].filter(x => x.getBoundingClientRect().right > wide);
-            return ["page", ...out.map(x => x.outerHTML.slice(0, 100))].slice(0, 6);
-        }""")
+        return self.page.evaluate(STICK_OUT)
 
     def open_all_code(self) -> None:
         """Press the one toggle."""
