@@ -10,7 +10,7 @@ NOTEBOOKS = $(wildcard notebooks/*.ipynb)
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help reports test data lab lint lock environment clean
+.PHONY: help reports test browser data lab lint lock environment clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,6 +20,10 @@ reports: .venv/.core  ## run the notebooks, write reports/index.html (NAMES="20_
 
 test: .venv/.dev  ## run all tests (ARGS="-k curve" to choose)
 	$(BIN)/python -m pytest $(ARGS)
+
+browser:  ## fetch axe-core, with npm, for the browser tests; they also need Chromium or Chrome
+	@command -v npm >/dev/null || { echo "No npm here. It comes with Node.js: https://nodejs.org"; exit 1; }
+	npm install --prefix tests/browser --ignore-scripts --no-package-lock --no-audit --no-fund --loglevel=error
 
 data: .venv/.core  ## fetch the public data sets into data/
 	$(BIN)/python -m shoptoolkit.datasets
@@ -51,7 +55,7 @@ environment: .venv/.core  ## write environment.yml from pyproject.toml
 	mv environment.new environment.yml
 
 clean:  ## remove .venv, caches and built reports; data stays
-	rm -rf .venv .venv-lock build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
+	rm -rf .venv .venv-lock tests/browser/node_modules build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
 	find . -path ./data -prune -o \( -name __pycache__ -o -name .ipynb_checkpoints \) -type d -prune -exec rm -rf {} +
 	find reports -mindepth 1 ! -name README.md ! -name example.png -delete
 
