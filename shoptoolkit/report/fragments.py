@@ -141,9 +141,12 @@ def tidy_html(html: str) -> str:
     Returns
     -------
     str
-        HTML.
+        HTML; its headings stand below those of the page.
     """
-    return str(scrolling(fragment(html)))
+    soup = scrolling(fragment(html))
+    for heading in soup.find_all(["h1", "h2"]):
+        heading.name = "h3"
+    return str(soup)
 
 
 def plain_text(text: str) -> str:

@@ -25,6 +25,7 @@ __all__ = ["Outline", "latex_html", "markdown_html"]
 ROWS = ("align", "aligned", "gather", "gathered", "multline", "eqnarray", "split")  # shown as align*
 SPACES = {"negativethinmathspace": "-0.1667em"}  # a name that browsers do not know
 DIGITS = {str(n): chr(0x1D7D8 + n) for n in range(10)}  # double-struck
+HEADINGS = re.compile("^h[1-6]$")
 RESERVED = ("shop-theme", "shop-fold", "in-short", "made", "contents")
 
 
@@ -144,14 +145,17 @@ class Outline:
             if isinstance(node, Tag) and node.name in ("h1", "h2"):
                 parts.append(self._heading(node))
                 continue
-            for heading in node.find_all(re.compile("^h[1-6]$")) if isinstance(node, Tag) else ():
+            for heading in node.find_all(HEADINGS) if isinstance(node, Tag) else ():
                 heading["id"] = self._unique(heading.get_text())
+                heading.name = max(heading.name, "h3")  # inside something: it starts no section
             if isinstance(node, Tag) and re.fullmatch("h[3-6]", node.name):
                 node["id"] = self._unique(node.get_text())
             parts.append(str(node))
         return "".join(parts)
 
     def _heading(self, node: Tag) -> str:
+        for inner in node.find_all(HEADINGS):  # a heading holds words, not headings
+            inner.unwrap()
         if node.name == "h1" and not self.title:
             self.title = node.decode_contents().strip()
             return ""

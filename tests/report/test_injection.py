@@ -101,6 +101,7 @@ def test_nothing_executes_and_the_page_stays_whole(name, tame):
     tree = as_browsers_see_it(html)
     assert faults(html, tree) == []
     assert without_sections(tree) == tame
+    assert len(list(tree.find("body").iter("h1"))) == 1
     last = list(tree.iter("section"))[-1]
     assert "".join(last.find("h2").itertext()) == "The end"
     assert "Still here." in "".join(last.itertext())

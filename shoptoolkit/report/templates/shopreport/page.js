@@ -3,7 +3,7 @@
   function all(query, within) { return [].slice.call((within || doc).querySelectorAll(query)); }
   function keep(value) { try { localStorage.setItem("shoptoolkit-theme", value); } catch (e) {} }
   try { var kept = localStorage.getItem("shoptoolkit-theme"); if (kept) root.dataset.theme = kept; } catch (e) {}
-  all("button.act").forEach(function (button) { button.hidden = false; });
+  all("button.act,[data-scripted]").forEach(function (control) { control.hidden = false; }); /* of no use without a script */
 
   var theme = doc.getElementById("shop-theme");
   function isDark() { return root.dataset.theme ? root.dataset.theme == "dark" : matchMedia("(prefers-color-scheme:dark)").matches; }
