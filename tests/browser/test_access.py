@@ -29,9 +29,14 @@ def test_axe_finds_no_violation(reports, visit, axe, measured, name, size, schem
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_axe_finds_no_violation_on_paper(reports, visit, axe, name):
-    opened = visit(reports / f"{name}.html", color_scheme="dark", bypass_csp=True)
-    opened.page.emulate_media(media="print")
+@pytest.mark.parametrize("dark", ["by the system", "by choice"])
+def test_axe_finds_no_violation_on_paper(reports, visit, axe, name, dark):
+    opened = visit(reports / f"{name}.html", color_scheme="light", bypass_csp=True)
+    if dark == "by choice":
+        opened.page.locator("#shop-theme").click()
+        opened.page.emulate_media(media="print")
+    else:
+        opened.page.emulate_media(media="print", color_scheme="dark")
     assert opened.violations(axe) == []
 
 
