@@ -13,7 +13,8 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryFile
+from typing import IO, Any
 
 from shoptoolkit.report.outcome import RunFailure, failure_at, find_failure, number_of
 
@@ -77,16 +78,24 @@ async def _execute(
     manager = _manager()
     where = {"metadata": {"path": str(folder.resolve())}}
     client = NotebookClient(nb, km=manager, on_cell_start=begin, timeout=None, record_timing=True, resources=where)
-    work = asyncio.ensure_future(_all_cells(client, manager, dict.fromkeys(THREADS, str(threads)) | os.environ))
-    if await _is_cut(work, client, stop, math.inf if time_limit is None else time_limit):
-        return _stopped(nb, at, "TimeLimit", f"the whole notebook had {time_limit} s and was still running")
-    try:
-        work.result()
-    except CellExecutionError as error:
-        return find_failure(nb) or _stopped(nb, at, error.ename, error.evalue)
-    except Exception as error:
-        return _stopped(nb, at, type(error).__name__, str(error) or "the kernel stopped")
+    with TemporaryFile() as said:  # what the kernel's own machinery says, as when it ends in the middle of a word
+        environment = dict.fromkeys(THREADS, str(threads)) | os.environ
+        work = asyncio.ensure_future(_all_cells(client, manager, env=environment, stderr=said))
+        if await _is_cut(work, client, stop, math.inf if time_limit is None else time_limit):
+            return _stopped(nb, at, "TimeLimit", f"the whole notebook had {time_limit} s and was still running")
+        try:
+            work.result()
+        except CellExecutionError as error:
+            return find_failure(nb) or _stopped(nb, at, error.ename, error.evalue)
+        except Exception as error:
+            told = "\n".join(filter(None, (str(error) or "the kernel stopped", _last_lines(said))))
+            return _stopped(nb, at, type(error).__name__, told)
     return None
+
+
+def _last_lines(said: IO[bytes]) -> str:
+    said.seek(0)
+    return "\n".join(said.read().decode("utf-8", "replace").splitlines()[-5:])
 
 
 def _manager() -> Any:
@@ -100,9 +109,9 @@ def _manager() -> Any:
     return manager
 
 
-async def _all_cells(client: Any, manager: Any, environment: dict[str, str]) -> None:
+async def _all_cells(client: Any, manager: Any, **options: Any) -> None:
     try:
-        await client.async_start_new_kernel(env=environment)
+        await client.async_start_new_kernel(**options)
         await client.async_start_new_kernel_client()
         await client.async_execute(cleanup_kc=True)
     finally:
