@@ -77,18 +77,13 @@ def write_page(look: Look) -> Path:
     Path
         `check_NAME.html` in the folder of the look.
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    from shoptoolkit.report.exporter import TEMPLATES, page_policy, script_of, style_of
-    from shoptoolkit.report.icons import icon
+    from shoptoolkit.report.exporter import template
     from shoptoolkit.report.pieces import answer
 
-    loader = FileSystemLoader(TEMPLATES / "check")
-    environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
     code, shell = pasted(look)
     number, interval = _number(look)
     short = answer(sentence=_headline(look), number=number, interval=interval, checks=_tiles(look)).html
-    html = environment.get_template("page.html.j2").render(
+    html = template("check/page.html.j2", style="shopreport/report.css").render(
         look=look,
         fault=[plain(line, 2_000) for line in look.fault.splitlines()],
         mends=[plain(mend, 2_000) for mend in look.mends],
@@ -102,10 +97,6 @@ def write_page(look: Look) -> Path:
         facts=[("File", plain(look.source)), ("Size", look.bytes), ("Rows", f"{look.rows:,}"),
                ("Read and checked in", seconds_in_words(look.seconds))],
         quarantine=plain(look.quarantine.name) if look.quarantine else "",
-        icon=icon,
-        style=style_of("shopreport/report.css"),
-        script=script_of(),
-        policy=page_policy(),
     )  # fmt: skip
     path = look.out / f"check_{look.stem}.html"
     write_whole(path, html)

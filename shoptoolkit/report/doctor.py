@@ -26,7 +26,6 @@ __all__ = ["Line", "examine"]
 
 OK, WARNING, STOP = "ok", "warning", "stop"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge")
-THREADS = ("POLARS_MAX_THREADS", "OMP_NUM_THREADS", "NUMBA_NUM_THREADS")
 INSTALL = "install the project: python -m pip install -e ."
 KERNEL_SECONDS = 120
 IN_KERNEL = "import shoptoolkit; [getattr(shoptoolkit, room) for room in shoptoolkit.__all__]"
@@ -272,7 +271,9 @@ def _disk() -> Iterator[Line]:
 def _cores() -> Iterator[Line]:
     import polars as pl
 
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    from shoptoolkit.report.kernel import THREADS, usable_cores
+
+    usable = usable_cores()
     told = {name: os.environ[name] for name in THREADS if os.environ.get(name)}
     shown = ", ".join(f"{name}={value}" for name, value in told.items()) or "no limit of threads set"
     found = f"{usable} of {os.cpu_count()}, polars runs {pl.thread_pool_size()} threads; {shown}"

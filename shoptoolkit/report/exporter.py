@@ -24,7 +24,7 @@ from shoptoolkit.report.outcome import ANSI
 from shoptoolkit.report.page import build_page
 from shoptoolkit.report.provenance import made_with
 
-__all__ = ["TEMPLATES", "ShopReportExporter", "page_policy", "script_of", "style_of"]
+__all__ = ["TEMPLATES", "ShopReportExporter", "page_policy", "script_of", "style_of", "template"]
 
 HALF = re.compile("[\ud800-\udfff]")
 TEMPLATES = Path(__file__).parent / "templates"
@@ -117,6 +117,26 @@ def style_of(own: str) -> str:
     """
     css = "".join((TEMPLATES / name).read_text(encoding="utf-8") for name in ("shopreport/base.css", own))
     return re.sub(r"\s*\n\s*", "", re.sub(r"/\*.*?\*/", "", css, flags=re.DOTALL))
+
+
+def template(path: str, *, style: str) -> Any:
+    """A page that is no notebook: it looks and is guarded like one.
+
+    Parameters
+    ----------
+    path, style
+        Template and style sheet, below templates/.
+
+    Returns
+    -------
+    jinja2.Template
+        Escapes what it is given; knows icon, style, script and policy.
+    """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined)
+    environment.globals |= {"icon": icon, "style": style_of(style), "script": script_of(), "policy": page_policy()}
+    return environment.get_template(path)
 
 
 def script_of() -> str:

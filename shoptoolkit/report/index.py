@@ -15,17 +15,16 @@ from functools import lru_cache
 from html.parser import HTMLParser
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 
-from shoptoolkit.report.exporter import TEMPLATES, page_policy, script_of, style_of
+from shoptoolkit.report.exporter import template
 from shoptoolkit.report.files import write_whole
-from shoptoolkit.report.icons import icon
 from shoptoolkit.report.page import NO_ANSWER, Page, seconds_in_words
 from shoptoolkit.report.pictures import THUMBNAIL_CHARACTERS
 from shoptoolkit.report.provenance import made_with
 
 __all__ = ["is_page", "skipped_page", "write_index"]
 
+STYLE = "series/index.css"
 KINDS = {  # status: (class and icon, word of the chip, words of the tally)
     "pass": ("pass", "Answered", "answered, no check objects"),
     "warn": ("warn", "With a warning", "answered with a warning"),
@@ -118,7 +117,8 @@ def skipped_page(page: Page, only: str, reason: str) -> str:
     str
         HTML, with the tags by which the index knows a page.
     """
-    return _template("skipped").render(page=page, only=only, reason=reason or "It does not say what it needs.")
+    made = template("series/skipped.html.j2", style=STYLE)
+    return str(made.render(page=page, only=only, reason=reason or "It does not say what it needs."))
 
 
 def _item(path: Path, *, is_new: bool) -> Item | None:
@@ -185,20 +185,6 @@ def _size_in_words(size: int) -> str:
     return f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{max(1, round(size / 1e3))} kB"
 
 
-def _template(name: str) -> Any:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    loader = FileSystemLoader(TEMPLATES / "series")
-    environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
-    environment.globals |= {
-        "icon": icon,
-        "style": style_of("series/index.css"),
-        "script": script_of(),
-        "policy": page_policy(),
-    }
-    return environment.get_template(f"{name}.html.j2")
-
-
 def _render(items: Sequence[Item], command: str, facts: Mapping[str, str]) -> str:
     count = len({item.name for item in items})
     number = NUMBERS[count] if count < len(NUMBERS) else str(count)
@@ -209,7 +195,7 @@ def _render(items: Sequence[Item], command: str, facts: Mapping[str, str]) -> st
     versions = made["packages"]
     packages = ", ".join(f"{name} {versions[name]}" for name in ("shoptoolkit", "polars") if name in versions)
     return str(
-        _template("index").render(
+        template("series/index.html.j2", style=STYLE).render(
             heading=f"{number} question{'' if count == 1 else 's'} about shoppers",
             groups=[list(group) for _, group in groupby(items, key=lambda item: (item.name, bool(item.only)))],
             kinds=KINDS,

@@ -1,6 +1,7 @@
 """One notebook in a kernel of its own: cells come in, their outputs go into them.
 
 - `execute`: all cells, until the end, the first error, the time limit or a stop. The kernel ends in any case.
+- `usable_cores`, `THREADS`: what kernels share, and the words of the environment that tell how much each takes.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import IO, Any
 
 from shoptoolkit.report.outcome import RunFailure, failure_at, find_failure, number_of
 
-__all__ = ["THREADS", "execute"]
+__all__ = ["THREADS", "execute", "usable_cores"]
 
 THREADS = ("POLARS_MAX_THREADS", "OMP_NUM_THREADS", "NUMBA_NUM_THREADS")  # xgboost and BLAS follow OpenMP
 POLL_SECONDS = 0.2
@@ -56,6 +57,17 @@ def execute(
         None when all cells ran.
     """
     return asyncio.run(_execute(nb, folder, threads, time_limit, stop, on_cell))
+
+
+def usable_cores() -> int:
+    """How many cores may this process use?
+
+    Returns
+    -------
+    int
+        At least 1.
+    """
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 async def _execute(

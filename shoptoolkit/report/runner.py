@@ -15,7 +15,6 @@ Upon SIGINT, SIGTERM or SIGHUP all kernels are killed, pages already written sta
 
 from __future__ import annotations
 
-import os
 import signal
 import threading
 import time
@@ -33,7 +32,7 @@ from nbformat.v4 import new_notebook
 from shoptoolkit.report.each import file_words, words_of
 from shoptoolkit.report.files import sweep, write_whole
 from shoptoolkit.report.index import is_page, skipped_page, write_index
-from shoptoolkit.report.kernel import execute
+from shoptoolkit.report.kernel import execute, usable_cores
 from shoptoolkit.report.outcome import RunFailure, Skip
 from shoptoolkit.report.page import META, Page, moment_in_words, seconds_in_words
 from shoptoolkit.report.parameters import inject
@@ -178,7 +177,7 @@ def _signals() -> Iterator[list[int]]:
 def _each(plan: Plan, watch: Watch, caught: Sequence[int]) -> Iterator[RunResult]:
     """The results as they come, until all are there or a signal is caught."""
     stop = threading.Event()
-    threads = max(1, _cores() // plan.jobs)
+    threads = max(1, usable_cores() // plan.jobs)
 
     def run(job: Job) -> RunResult | None:
         return None if stop.is_set() else _run(job, plan, threads, stop, watch)
@@ -194,11 +193,6 @@ def _each(plan: Plan, watch: Watch, caught: Sequence[int]) -> Iterator[RunResult
         stop.set()
         pool.shutdown(cancel_futures=True)
     yield from filter(None, (future.result() for future in left if not future.cancelled()))
-
-
-def _cores() -> int:
-    """Those that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _how(plan: Plan) -> dict[str, str]:

@@ -78,7 +78,7 @@ def assignments_of(recipe: Recipe, block: Block, first_id: int) -> pl.DataFrame:
         pl.lit("ads").alias("experiment_id"),
         pl.col("customer_id").cast(pl.Int64),
         pl.when("treated").then(pl.lit("treatment")).otherwise(pl.lit("control")).alias("arm"),
-        pl.lit(_midnight(recipe) + timedelta(days=min(recipe.assigned_on, recipe.days))).alias("assigned_at"),
+        pl.lit(_midnight(recipe) + timedelta(days=recipe.assigned_on)).alias("assigned_at"),
         pl.when("treated").then(share).otherwise(1 - share).alias("probability"),
         pl.format("{}, {}", "source", pl.when("recent").then(pl.lit("recent")).otherwise(pl.lit("lapsed"))).alias(
             "stratum"
@@ -88,19 +88,19 @@ def assignments_of(recipe: Recipe, block: Block, first_id: int) -> pl.DataFrame:
     )
 
 
-def customers_of(recipe: Recipe, block: Block, first_id: int) -> pl.DataFrame:
+def customers_of(recipe: Recipe, people: Table, first_id: int) -> pl.DataFrame:
     """What the shop itself knows of its customers."""
-    return traits_of(recipe, block.people, first_id).select("customer_id", "source", "joined_at")
+    raw = _columns(people[["source", "joined"]]).with_row_index("customer_id", offset=first_id)
+    return raw.select(
+        pl.col("customer_id").cast(pl.Int64),
+        _words("source", tuple(ACQUISITION)).cast(pl.String),
+        (pl.lit(recipe.start) + pl.duration(days="joined")).alias("joined_at"),
+    )
 
 
 def traits_of(recipe: Recipe, people: Table, first_id: int) -> pl.DataFrame:
-    """What a customer is: latent traits, and the day after whose order nothing more came."""
-    day = pl.lit(recipe.start)
-    raw = _columns(people, but="favourites")
-    return raw.with_row_index("customer_id", offset=first_id).select(
-        pl.col("customer_id").cast(pl.Int64),
-        _words("source", tuple(ACQUISITION)).cast(pl.String),
-        (day + pl.duration(days="joined")).alias("joined_at"),
+    """What a customer is: also the latent traits, and the day of the order after which they stopped."""
+    latent = _columns(people, but="favourites").select(
         pl.col("rate"),
         pl.col("rhythm"),
         pl.col("drop").alias("drop_probability"),
@@ -108,8 +108,9 @@ def traits_of(recipe: Recipe, people: Table, first_id: int) -> pl.DataFrame:
         pl.col("watching").alias("watch_sessions_per_day"),
         pl.Series("order_value", basket(recipe.shoppers, people)),
         pl.col("active"),
-        _where(pl.col("dropped") != NEVER, day + pl.duration(days="dropped")).alias("dropped_on"),
+        _where(pl.col("dropped") != NEVER, pl.lit(recipe.start) + pl.duration(days="dropped")).alias("dropped_on"),
     )
+    return customers_of(recipe, people, first_id).hstack(latent)
 
 
 def categories(n: int) -> tuple[str, ...]:

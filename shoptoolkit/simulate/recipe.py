@@ -18,8 +18,6 @@ from shoptoolkit.simulate.shoppers import NEVER, Calendar, Floats, Shoppers, Tab
 if TYPE_CHECKING:
     from shoptoolkit.simulate.lives import Response, Rules
 
-NEVER_DAY = 2**31 - 1
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
@@ -32,8 +30,8 @@ class Recipe:
 
     @property
     def assigned_on(self) -> int:
-        """Day of the assignment; without an experiment a day that never comes."""
-        return NEVER_DAY if self.experiment is None else self.experiment.starts(self.days)
+        """Day of the assignment; `NEVER` without an experiment."""
+        return NEVER if self.experiment is None else self.experiment.starts(self.days)
 
     def calendar(self, days: int) -> Calendar:
         """The first `days` days, which may be more than the log has."""
@@ -88,8 +86,7 @@ def _rules(recipe: Recipe, *, visible: bool) -> Rules:
     """The numbers of the recipe that the loops need."""
     from shoptoolkit.simulate.lives import Rules
 
-    shoppers, experiment = recipe.shoppers, recipe.experiment
-    first = experiment.starts(recipe.days) if experiment else NEVER
+    shoppers, experiment, first = recipe.shoppers, recipe.experiment, recipe.assigned_on
     return Rules(
         effect=float(shoppers.watch_effect),
         keep=0.5 ** (1 / shoppers.watch_memory_days),

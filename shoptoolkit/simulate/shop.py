@@ -123,7 +123,7 @@ def shop(
     return Shop(
         events=pl.concat(frames).sort(_ORDER, maintain_order=True),
         assignments=pl.concat(assignments_of(recipe, block, k * _BLOCK + 1) for k, block in enumerate(blocks)),
-        customers=pl.concat(customers_of(recipe, block, k * _BLOCK + 1) for k, block in enumerate(blocks)),
+        customers=pl.concat(customers_of(recipe, block.people, k * _BLOCK + 1) for k, block in enumerate(blocks)),
         truth=Truth(recipe=recipe, blocks=tuple(block.settled() for block in blocks)),
         as_of=recipe.start + timedelta(days=days),
     )
@@ -224,7 +224,7 @@ def _write(folder: Path, recipe: Recipe, seed: np.random.SeedSequence, size: int
     frames = {
         "events": events.sort(_ORDER, maintain_order=True),
         "assignments": assignments_of(recipe, block, first_id),
-        "customers": customers_of(recipe, block, first_id),
+        "customers": customers_of(recipe, block.people, first_id),
     }
     for name, frame in frames.items():
         frame.write_parquet(folder / name / f"part-{part:05d}.parquet")

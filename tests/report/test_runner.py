@@ -116,7 +116,7 @@ def test_a_page_that_cannot_be_written_is_a_failure_and_the_rest_go_on(folder, t
 def test_notebooks_share_the_cores(tmp_path, monkeypatch):
     for name in ("POLARS_MAX_THREADS", "OMP_NUM_THREADS", "NUMBA_NUM_THREADS"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr("shoptoolkit.report.runner._cores", lambda: 2)
+    monkeypatch.setattr("shoptoolkit.report.runner.usable_cores", lambda: 2)
     ask = "import polars, xgboost\nfrom threadpoolctl import threadpool_info\n"
     ask += "polars.thread_pool_size(), {pool['num_threads'] for pool in threadpool_info()}"
     save(notebook(code(ask)), tmp_path / "10_a.ipynb")
