@@ -10,7 +10,7 @@ NOTEBOOKS = $(wildcard notebooks/*.ipynb)
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help reports test browser data lab lint lock environment clean
+.PHONY: help reports test certify bench browser data lab lint lock environment clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,6 +20,12 @@ reports: .venv/.core  ## run the notebooks, write reports/index.html (NAMES="20_
 
 test: .venv/.dev  ## run all tests (ARGS="-k curve" to choose)
 	$(BIN)/python -m pytest $(ARGS)
+
+certify: .venv/.dev  ## the tests of cover again, in 1,000 simulated worlds each (takes long)
+	CERTIFY=1 $(BIN)/python -m pytest -m certify $(ARGS)
+
+bench: .venv/.dev  ## speed beside the peers, ratios printed (SMOKE=1: does it run at all? ARGS="tests/benchmarks/bench_cox.py")
+	$(BIN)/python -m pytest -q -s --benchmark-disable $(or $(ARGS),tests/benchmarks)
 
 browser:  ## fetch axe-core, with npm, for the browser tests; they also need Chromium or Chrome
 	@command -v npm >/dev/null || { echo "No npm here. It comes with Node.js: https://nodejs.org"; exit 1; }

@@ -3,16 +3,19 @@
 import os
 import shutil
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import matplotlib
+import numpy as np
 import pytest
 from hypothesis import settings
 
 ROOT = Path(__file__).resolve().parent.parent
 BESIDE = ROOT.parent / "shared" / "data"  # a copy that some checkouts have next to them
 IN_CI = bool(os.environ.get("CI"))
+WORLDS = 1_000 if os.environ.get("CERTIFY") else 200  # `make certify` takes more
 CURRENT = pytest.StashKey[pytest.Item]()
 
 matplotlib.use("Agg")  # not through the environment, or the kernels of executed notebooks would draw nothing
@@ -54,3 +57,23 @@ def close_figures() -> Iterator[None]:
     yield
     if "matplotlib.pyplot" in sys.modules:
         sys.modules["matplotlib.pyplot"].close("all")
+
+
+@pytest.fixture(scope="session")
+def certify() -> Callable[..., np.ndarray]:
+    """Give a judge of intervals: `certify(hits_of_seed, level=0.9)` lives in many worlds and counts how often they hold.
+
+    `hits_of_seed(seed)` gives one bool per interval of that world. An interval that holds its truth less often than
+    `level` by more than three Monte-Carlo errors fails the test; one that holds it more often is told as a warning.
+    """
+
+    def judge(hits_of_seed: Callable[[int], list[bool]], *, level: float, worlds: int = WORLDS) -> np.ndarray:
+        hits = np.array([hits_of_seed(seed) for seed in range(worlds)], dtype=float)
+        share, reach = hits.mean(axis=0), 3 * np.sqrt(level * (1 - level) / worlds)
+        told = f"cover {np.round(share, 3)} in {worlds} worlds; asked {level} +- {reach:.3f}"
+        assert (share >= level - reach).all(), told
+        if (share > level + reach).any():
+            warnings.warn(f"over-cover: {told}", UserWarning, stacklevel=2)
+        return share
+
+    return judge
