@@ -49,7 +49,8 @@ class Truth:
     given the state at its end: means over 100 futures.
 
     `curves`: group (source of the first order, "all"), duration_days, survival (share without a next order so many days
-    after the first, were all followed that long), restricted_mean_days.
+    after the first, were all followed that long), restricted_mean_days, mean_cumulative_orders (after the first;
+    several on one day are one).
 
     `arms`: group (control, treatment), duration_days (since the assignment), survival (share without an order since),
     restricted_mean_days, mean_cumulative_orders. Empty without an experiment.
@@ -161,6 +162,7 @@ def _replicate(recipe: Recipe, n: int, rng: np.random.Generator) -> dict[str, Fl
         told |= _made_of(recipe, n, own, treated, is_own)
         told |= {"logged": _count(world, n, 0, recipe.days), "logged_own": _count(own, n, 0, recipe.days)}
     gap = _wait(world, n, block.people["joined"])
+    told["repeats"] = _repeats(world, block.people, recipe.days)
     return told | {"gap": np.where(gap <= max(recipe.days, HORIZON_DAYS), gap, np.inf)}
 
 
@@ -170,6 +172,15 @@ def _wait(moments: Table, n: int, after: Ints) -> Floats:
     later = moments[moments["day"] > after[moments["customer"]]]
     np.minimum.at(first, later["customer"], later["day"])
     return first - after
+
+
+def _repeats(moments: Table, people: Table, days: int) -> Ints:
+    """Days with orders after the first, by source and by days since it, source after source."""
+    lag = moments["day"] - people["joined"][moments["customer"]]
+    seen = (lag > 0) & (lag <= days)
+    once = np.unique(moments["customer"][seen].astype(np.int64) * (days + 1) + lag[seen])
+    source = people["source"][once // (days + 1)].astype(np.int64)
+    return np.bincount(source * (days + 1) + once % (days + 1), minlength=len(ACQUISITION) * (days + 1))
 
 
 def _count(moments: Table, n: int, first: int, last: int, weight: Floats | None = None) -> Floats:
@@ -202,8 +213,13 @@ def _made_of(recipe: Recipe, n: int, own: Table, treated: Table, is_own: Any) ->
 
 
 def _curves(recipe: Recipe, made: dict[str, Any]) -> pl.DataFrame:
-    groups = {name: made["gap"][made["source"] == k] for k, name in enumerate(ACQUISITION)} | {"all": made["gap"]}
-    return pl.concat(_curve(name, gap, recipe.days) for name, gap in groups.items())
+    repeats = made["repeats"].reshape(-1, len(ACQUISITION), recipe.days + 1).sum(axis=0)
+    groups = {name: (made["gap"][made["source"] == k], repeats[k]) for k, name in enumerate(ACQUISITION)}
+    groups |= {"all": (made["gap"], repeats.sum(axis=0))}
+    return pl.concat(
+        _curve(name, gap, recipe.days).with_columns(mean_cumulative_orders=np.cumsum(daily) / len(gap))
+        for name, (gap, daily) in groups.items()
+    )
 
 
 def _curve(group: str, wait: Floats, days: int) -> pl.DataFrame:

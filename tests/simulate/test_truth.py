@@ -119,6 +119,18 @@ def test_the_curve_is_the_closed_form_where_nothing_but_chance_is_at_work():
         assert told["duration_days"].to_list() == t.tolist()
 
 
+def test_orders_after_the_first_add_up_as_the_rates_say():
+    """Somebody of rate L who stays orders on a share 1 - exp(-L) of days; a gamma law of rates makes it closed."""
+    shoppers = Shoppers(rate_shape=1.4, rate_scale_days=40.0, dropout=STAY, **PLAIN)
+    curves = shop(rng=1, n_customers=10, days=120, shoppers=shoppers).truth.curves
+    for group, factor in FACTORS.items():
+        told = curves.filter(pl.col("group") == group)["mean_cumulative_orders"].to_numpy()
+        daily = 1 - (40 / (40 + factor)) ** 1.4
+        spread = np.sqrt(1.4) * factor / 40 * 120 + np.sqrt(daily * 120)  # of one customer's orders, at most
+        assert np.abs(told - daily * np.arange(121)).max() < 4 * spread / np.sqrt(200_000 * SHARES[group])
+        assert told[-1] > 1
+
+
 def test_a_truth_over_90_days_is_not_cut_short_by_a_log_of_40():
     shoppers = Shoppers(rate_shape=1.4, rate_scale_days=40.0, dropout=(1.0, 4.0), **PLAIN)
     truth = shop(rng=1, n_customers=10, days=40, shoppers=shoppers).truth
