@@ -13,7 +13,7 @@ import polars as pl
 
 from shoptoolkit.contract import EstimateTable, estimate_row, refused_row
 from shoptoolkit.contract.check import check_level
-from shoptoolkit.survival.curves import Floats, RiskTable, risk_tables, spell_names
+from shoptoolkit.survival.risk import Floats, RiskTable, refuse_early_end, risk_tables, spell_names
 from shoptoolkit.survival.spells import at_the_door
 
 _LEAST = 10  # customers of a group, below which no interval is told
@@ -150,7 +150,9 @@ def _means(
     check_level(level)
     if isinstance(horizon, str) or not (np.isfinite(horizon) and horizon > 0):
         raise ValueError(f"horizon_days is {horizon}; it must be a number of days > 0.")
-    return [_mean(risk, horizon) for risk in risk_tables(at_the_door(spells, by=by, cluster=cluster, names=names))]
+    risks = list(risk_tables(at_the_door(spells, by=by, cluster=cluster, names=names)))
+    refuse_early_end(risks)
+    return [_mean(risk, horizon) for risk in risks]
 
 
 def _mean(risk: RiskTable, horizon: float) -> _Mean:
