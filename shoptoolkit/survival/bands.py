@@ -54,6 +54,11 @@ class Moves:
             moves = {name: values[order] for name, values in moves.items()}
         return cls(total=total, **moves)
 
+    @property
+    def clusters(self) -> int:
+        """How many clusters there are."""
+        return int(self.cluster[-1])
+
     def variance(self) -> Floats:
         """The sum over clusters of their squared moves, per grid day (infinitesimal jackknife)."""
         from shoptoolkit.survival.kernels import squared_sums
@@ -69,12 +74,13 @@ class Moves:
 
 
 def band_days(risk: RiskTable, error_log: Floats) -> Ints:
-    """Grid days on which a curve with this error (of its logarithm; of log(-log S)) can carry a band.
+    """The run of grid days on which a curve with this error (of its logarithm; of log(-log S)) can carry a band.
 
-    The estimate is worth ten independent returns, whose logarithm has the error 1 / sqrt(10), and ten spells are at
-    risk: earlier and later the normal law does not hold.
+    At both its ends the estimate is worth ten independent returns, whose logarithm has the error 1 / sqrt(10), and ten
+    spells are at risk: earlier and later the normal law does not hold.
     """
-    return np.flatnonzero((error_log > 0) & (error_log <= _WORTH**-0.5) & (risk.at_risk >= _WORTH))
+    able = np.flatnonzero((error_log > 0) & (error_log <= _WORTH**-0.5) & (risk.at_risk >= _WORTH))
+    return np.arange(able[0], able[-1] + 1) if len(able) else able
 
 
 def equal_precision(ratio: float, level: float) -> float:

@@ -71,7 +71,7 @@ class SurvivalCurve:
 
     def _repr_html_(self) -> str:
         note = f"share of {self.estimand} not yet back, {100 * self.level:g} % interval, n = {self.n:,}"
-        shown = self.at(_milestones(self.table)).drop("standard_error")
+        shown = self.at(milestones(self.table)).drop("standard_error")
         return html_table(shown, title="Survival curve", note=note)
 
 
@@ -96,7 +96,7 @@ class Curve:
 
     def _repr_html_(self) -> str:
         note = f"{self.estimand}, {100 * self.level:g} % interval, n = {self.n:,}"
-        shown = self.at(_milestones(self.table)).drop("standard_error")
+        shown = self.at(milestones(self.table)).drop("standard_error")
         return html_table(shown, title=self.estimand.capitalize(), note=note)
 
 
@@ -210,7 +210,6 @@ def _band(
         days = band_days(risk, np.where(survival > 0, error_log / -np.log(survival), np.nan))
     low, high = np.full((2, len(survival)), np.nan)
     if len(days):
-        days = np.arange(days[0], days[-1] + 1)
         if moves is None:
             critical = equal_precision((error_log[days[-1]] / error_log[days[0]]) ** 2, level)
         else:
@@ -277,7 +276,7 @@ def _at(part: pl.DataFrame, keys: list[str], days: Floats, columns: list[str]) -
     return told.hstack(values.select(pl.when(pl.lit(pl.Series(is_known))).then(pl.all())))
 
 
-def _milestones(table: pl.DataFrame) -> list[float]:
+def milestones(table: pl.DataFrame) -> list[float]:
     """Round days within the follow-up, or the last ones seen."""
     days = table["duration_days"].unique().sort()
     return [float(day) for day in (7, 30, 60, 90, 180, 365) if day <= days[-1]] or days.tail(20).to_list()

@@ -72,28 +72,39 @@ def risk_tables(table: pl.DataFrame) -> Iterator[RiskTable]:
 
 
 def _risk_table(group: str, spells: pl.DataFrame) -> RiskTable:
-    days, place = _grid(spells["duration_days"].to_numpy())
-    weight = spells["weight"].to_numpy() if "weight" in spells.columns else None
-    both = np.bincount(2 * place + spells["repurchased"].to_numpy(), weight, 2 * len(days)).reshape(-1, 2)
-    entered = np.zeros(0, dtype=np.int64)
-    arrivals = np.zeros(len(days))
-    arrivals[0] = both.sum()
-    if "entry_days" in spells.columns:  # at risk on the days after the entry: (entry, duration]
-        entry = spells["entry_days"].fill_null(0).to_numpy()
-        entered = np.where(entry > 0, np.searchsorted(days, entry, side="right"), 0)
-        arrivals = np.bincount(entered, weight, len(days)).astype(float)
-    censored, observed = np.rint(both.T).astype(np.int64)
-    gone = np.concatenate([[0], np.cumsum(observed + censored)[:-1]])
+    days, place = day_grid(spells["duration_days"].to_numpy())
+    entered = entered_at(spells, days)
+    at_risk, observed, censored = daily_counts(spells, place, entered, len(days))
     return RiskTable(
         group=group,
         days=days,
-        at_risk=np.rint(np.cumsum(arrivals)).astype(np.int64) - gone,
+        at_risk=at_risk,
         observed=observed,
         censored=censored,
         spells=spells,
         place=place,
         entered=entered,
     )
+
+
+def daily_counts(spells: pl.DataFrame, place: Ints, entered: Ints, size: int) -> tuple[Ints, Ints, Ints]:
+    """How many are at risk on each grid day, how many of them come back, and how many are censored."""
+    weight = spells["weight"].to_numpy() if "weight" in spells.columns else None
+    both = np.bincount(2 * place + spells["repurchased"].to_numpy(), weight, 2 * size).reshape(-1, 2)
+    arrivals = np.bincount(entered, weight, size).astype(float)
+    if not len(entered):
+        arrivals[0] = both.sum()
+    censored, observed = np.rint(both.T).astype(np.int64)
+    gone = np.concatenate([[0], np.cumsum(observed + censored)[:-1]])
+    return np.rint(np.cumsum(arrivals)).astype(np.int64) - gone, observed, censored
+
+
+def entered_at(spells: pl.DataFrame, days: Floats) -> Ints:
+    """Index of the first grid day on which each spell is at risk, on (entry, duration]; empty if all start at 0."""
+    if "entry_days" not in spells.columns:
+        return np.zeros(0, dtype=np.int64)
+    entry = spells["entry_days"].fill_null(0).to_numpy()
+    return np.where(entry > 0, np.searchsorted(days, entry, side="right"), 0)
 
 
 def refuse_early_end(risks: Iterable[RiskTable]) -> None:
@@ -109,7 +120,7 @@ def refuse_early_end(risks: Iterable[RiskTable]) -> None:
             )
 
 
-def _grid(durations: Floats) -> tuple[Floats, Ints]:
+def day_grid(durations: Floats) -> tuple[Floats, Ints]:
     """The distinct durations after a 0, and each spell's place among them. Whole days are binned, never hashed."""
     top = durations.max()
     if top < 100_000:
