@@ -5,7 +5,7 @@ from shoptoolkit.survival.competing import CumulativeIncidence, aalen_johansen
 from shoptoolkit.survival.curves import Curve, SurvivalCurve, kaplan_meier
 from shoptoolkit.survival.logrank import LogRank, logrank
 from shoptoolkit.survival.recurrent import mean_cumulative_orders, mean_cumulative_orders_difference
-from shoptoolkit.survival.restricted_mean import restricted_mean, restricted_mean_difference
+from shoptoolkit.survival.restricted_mean import restricted_mean, restricted_mean_difference, restricted_mean_ratio
 from shoptoolkit.survival.spells import repurchase_spells
 
 __all__ = [
@@ -23,4 +23,5 @@ __all__ = [
     "repurchase_spells",
     "restricted_mean",
     "restricted_mean_difference",
+    "restricted_mean_ratio",
 ]

@@ -120,8 +120,8 @@ def _ended(table: pl.DataFrame) -> pl.Series:
     if len(wrong):
         told = wrong["cause"].sort()[0]
         raise ContractError(
-            f"spells: cause {told!r} goes with repurchased true on some rows, and should not. Null cause means censored, "
-            "so repurchased is false there; elsewhere it is the same for all rows of a cause."
+            f"spells: cause {told!r} goes with repurchased true on some rows, and should not. Null means censored, so "
+            "repurchased is false there; elsewhere it is the same on all rows of a cause."
         )
     return table["cause"].is_not_null()
 

@@ -16,7 +16,7 @@ import polars as pl
 from shoptoolkit.contract.check import check_level, choose
 from shoptoolkit.contract.show import html_table
 from shoptoolkit.survival.bands import Moves, band_days, equal_precision, highest
-from shoptoolkit.survival.risk import Floats, Ints, RiskTable, refuse_early_end, risk_tables, spell_names
+from shoptoolkit.survival.risk import Floats, RiskTable, refuse_early_end, risk_tables, spell_names
 from shoptoolkit.survival.spells import at_the_door
 
 
@@ -262,7 +262,7 @@ def read_at(table: pl.DataFrame, days: float | Sequence[float], columns: list[st
     return pl.concat(_at(part, keys, wanted, columns) for part in table.partition_by(keys, maintain_order=True))
 
 
-def _at(part: pl.DataFrame, keys: list[str], days: Floats, columns: list[str]) -> pl.DataFrame:
+def _at(part: pl.DataFrame, keys: Sequence[str], days: Floats, columns: list[str]) -> pl.DataFrame:
     grid = part["duration_days"].to_numpy()
     place = np.searchsorted(grid, days, side="right") - 1
     is_known = days <= grid[-1]

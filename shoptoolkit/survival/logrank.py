@@ -126,7 +126,7 @@ def logrank(
         degrees_of_freedom=rank,
         p_value=float(chdtrc(rank, statistic)),
         weights=weights,
-        n=told["n"].sum(),
+        n=int(told["n"].sum()),
     )
 
 

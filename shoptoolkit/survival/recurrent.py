@@ -62,9 +62,9 @@ def mean_cumulative_orders(
     Returns
     -------
     Curve
-        Orders after the first per customer: group, duration_days (since the first order), estimate, standard_error, low,
-        high, band_low, band_high. The interval is that of the logarithm. The band holds the whole curve at once, from
-        the first to the last day on which the estimate is worth ten independent orders (relative error at most
+        Orders after the first per customer: group, duration_days (since the first order), estimate, standard_error,
+        low, high, band_low, band_high. The interval is that of the logarithm. The band holds the whole curve at once,
+        from the first to the last day on which the estimate is worth ten independent orders (relative error at most
         1/sqrt(10)) with ten customers watched; it is null outside.
 
     Raises
