@@ -1,7 +1,7 @@
 """Draws results on Axes and computes nothing. One function per result, named after it."""
 
 from shoptoolkit.figures.behaviour import orders, rfm
-from shoptoolkit.figures.curves import cohorts, spells, survival_curve
+from shoptoolkit.figures.curves import cohorts, cumulative_incidence, cumulative_orders, spells, survival_curve
 from shoptoolkit.figures.estimates import estimates
 from shoptoolkit.figures.explain import beeswarm, importance_bar, reliability, waterfall
 from shoptoolkit.figures.style import end_labels, hero_axes, set_style, y_label
@@ -9,6 +9,8 @@ from shoptoolkit.figures.style import end_labels, hero_axes, set_style, y_label
 __all__ = [
     "beeswarm",
     "cohorts",
+    "cumulative_incidence",
+    "cumulative_orders",
     "end_labels",
     "estimates",
     "hero_axes",

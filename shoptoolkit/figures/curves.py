@@ -1,6 +1,6 @@
-"""Draws what `survival` returns: the curve, the spells behind it, the cohorts.
+"""Draws what `survival` returns: the curves, the spells behind them, the cohorts.
 
-`survival_curve`, `spells`, `cohorts`: a result and `ax=` in, Axes out.
+`survival_curve`, `cumulative_incidence`, `cumulative_orders`, `spells`, `cohorts`: a result and `ax=` in, Axes out.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from shoptoolkit.figures.style import (
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from shoptoolkit.survival import Cohorts, SurvivalCurve
+    from shoptoolkit.survival import Cohorts, CumulativeIncidence, Curve, SurvivalCurve
 
 _MOST_LABELLED = 18  # columns of a heat map that can carry numbers
 
@@ -37,6 +37,7 @@ def survival_curve(
     *,
     ax: Axes | None = None,
     returned: bool = False,
+    band: bool = False,
     until: float | None = None,
     truth: pl.DataFrame | None = None,
 ) -> Axes:
@@ -48,6 +49,8 @@ def survival_curve(
         From `survival.kaplan_meier`.
     returned
         True draws the share who did buy again (one minus survival).
+    band
+        True draws the simultaneous band too, paler than the interval.
     until
         Last day drawn.
     truth
@@ -59,12 +62,11 @@ def survival_curve(
     labels = []
     for place, part in enumerate(parts):
         colour, dash = look_of(place)
-        days = part["duration_days"]
-        line, low, high = (_side(part[name], returned) for name in ("survival", "survival_low", "survival_high"))
-        ax.step(days, line, where="post", color=colour, linestyle=dash)
-        ax.fill_between(days, low, high, step="post", color=colour, alpha=0.17, linewidth=0)
+        names = ["survival", "survival_low", "survival_high", *(["band_low", "band_high"] if band else [])]
         group = part["group"][0]
-        labels.append((float(days[-1]), float(line[-1]), "" if group == "all" and len(parts) == 1 else group, colour))
+        name = "" if group == "all" and len(parts) == 1 else group
+        sides = [_side(part[name], returned) for name in names]
+        labels.append(_steps(ax, part["duration_days"], *sides, colour=colour, dash=dash, name=name))
         if truth is not None:
             known = truth.filter((pl.col("group") == group) & (pl.col("duration_days") <= end))
             ax.plot(known["duration_days"], _side(known["survival"], returned), color=INK, lw=1.1, ls=(0, (1, 2)))
@@ -73,6 +75,59 @@ def survival_curve(
     y_label(ax, "Share who bought again" if returned else "Share not yet back")
     end_labels(ax, labels)
     return ax
+
+
+def cumulative_incidence(incidence: CumulativeIncidence, *, ax: Axes | None = None, until: float | None = None) -> Axes:
+    """Draw the share ended by each cause by day, with its interval: a colour per cause, a dash per group.
+
+    `incidence`: from `survival.aalen_johansen`. `until`: last day drawn.
+    """
+    ax = new_axes(ax)
+    end = until or float(incidence.table["duration_days"].max())  # type: ignore[arg-type]
+    table = incidence.table.filter(pl.col("duration_days") <= end)
+    causes, groups = (table[name].unique(maintain_order=True).to_list() for name in ("cause", "group"))
+    labels = []
+    for (group, cause), part in table.group_by("group", "cause", maintain_order=True):
+        colour, dash = look_of(causes.index(cause))[0], look_of(groups.index(group))[1]
+        name = str(cause) if len(groups) == 1 else f"{cause}, {group}"
+        columns = [part[name] for name in ("duration_days", "incidence", "incidence_low", "incidence_high")]
+        labels.append(_steps(ax, *columns, colour=colour, dash=dash, name=name))
+    ax.set(xlim=(0, end), ylim=(0, None), xlabel="Days since the order")
+    in_percent(ax.yaxis)
+    y_label(ax, f"Share ended by then, {100 * incidence.level:g} % interval")
+    end_labels(ax, labels)
+    return ax
+
+
+def cumulative_orders(curve: Curve, *, ax: Axes | None = None, band: bool = True, until: float | None = None) -> Axes:
+    """Draw mean orders by day, or their difference between groups: the line, its interval and the paler band.
+
+    `curve`: from `survival.mean_cumulative_orders` or its difference. `until`: last day drawn.
+    """
+    ax = new_axes(ax)
+    end = until or float(curve.table["duration_days"].max())  # type: ignore[arg-type]
+    parts = curve.table.filter(pl.col("duration_days") <= end).partition_by("group", maintain_order=True)
+    names = ["duration_days", "estimate", "low", "high", *(["band_low", "band_high"] if band else [])]
+    labels = []
+    for place, part in enumerate(parts):
+        colour, dash = look_of(place)
+        name = "" if len(parts) == 1 and part["group"][0] == "all" else part["group"][0]
+        labels.append(_steps(ax, *(part[name] for name in names), colour=colour, dash=dash, name=name))
+    ax.axhline(0, color=FAINT, lw=1)
+    ax.set(xlim=(0, end), xlabel="Days since the first order")
+    y_label(ax, f"{curve.estimand.capitalize()}, {100 * curve.level:g} % interval")
+    end_labels(ax, labels)
+    return ax
+
+
+def _steps(
+    ax: Axes, days: pl.Series, line: pl.Series, *bounds: pl.Series, colour: str, dash: Any, name: str
+) -> tuple[float, float, str, str]:
+    """A step function with its interval and, paler, its band; gives the label of its end."""
+    ax.step(days, line, where="post", color=colour, linestyle=dash)
+    for low, high, ink in zip(bounds[::2], bounds[1::2], (0.17, 0.1)):
+        ax.fill_between(days, low, high, step="post", color=colour, alpha=ink, linewidth=0)
+    return float(days[-1]), float(line[-1]), name, colour
 
 
 def _side(column: pl.Series, returned: bool) -> pl.Series:

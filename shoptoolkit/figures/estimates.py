@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 def estimates(estimates: EstimateTable, *, ax: Axes | None = None) -> Axes:
     """Draw one row per estimate: a dot with its interval, an upright tick at the truth, refusals in words.
 
-    The numbers stand at the right; the x axis carries the measure. A line at zero is drawn for contrasts.
+    The numbers stand at the right; the x axis carries the measure. A line at zero (at one for
+    ratios) is drawn for contrasts.
     """
     rows = estimates.table.to_dicts()
     if not rows:
@@ -29,7 +30,7 @@ def estimates(estimates: EstimateTable, *, ax: Axes | None = None) -> Axes:
     ax.grid(False)
     ax.grid(True, axis="x")
     if any(row["contrast"] for row in rows):
-        ax.axvline(0, color=FAINT, lw=1)
+        ax.axvline(rows[0]["measure"] == "ratio", color=FAINT, lw=1)
     for place, row in enumerate(rows):
         _draw(ax, place, row)
     names = [_row_name(row, is_mixed=len({row["metric"] for row in rows}) > 1) for row in rows]
@@ -72,6 +73,6 @@ def _axis_name(rows: list[dict]) -> str:
     if row["horizon_days"]:
         name += f", counting at most {row['horizon_days']:g} days"
     if row["contrast"]:
-        name = f"Difference: {name[0].lower()}{name[1:]}"
+        name = f"{'Ratio' if row['measure'] == 'ratio' else 'Difference'}: {name[0].lower()}{name[1:]}"
     is_known = any(row["truth"] is not None for row in rows)
     return f"{name}{'; upright tick: the truth' if is_known else ''}"

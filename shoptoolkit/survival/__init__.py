@@ -1,16 +1,27 @@
 """Spells -> curves, restricted means, cohorts: do customers come back, and when?"""
 
 from shoptoolkit.survival.cohorts import Cohorts, cohorts
-from shoptoolkit.survival.curves import SurvivalCurve, kaplan_meier
-from shoptoolkit.survival.restricted_mean import restricted_mean, restricted_mean_difference
+from shoptoolkit.survival.competing import CumulativeIncidence, aalen_johansen
+from shoptoolkit.survival.curves import Curve, SurvivalCurve, kaplan_meier
+from shoptoolkit.survival.logrank import LogRank, logrank
+from shoptoolkit.survival.recurrent import mean_cumulative_orders, mean_cumulative_orders_difference
+from shoptoolkit.survival.restricted_mean import restricted_mean, restricted_mean_difference, restricted_mean_ratio
 from shoptoolkit.survival.spells import repurchase_spells
 
 __all__ = [
     "Cohorts",
+    "CumulativeIncidence",
+    "Curve",
+    "LogRank",
     "SurvivalCurve",
+    "aalen_johansen",
     "cohorts",
     "kaplan_meier",
+    "logrank",
+    "mean_cumulative_orders",
+    "mean_cumulative_orders_difference",
     "repurchase_spells",
     "restricted_mean",
     "restricted_mean_difference",
+    "restricted_mean_ratio",
 ]

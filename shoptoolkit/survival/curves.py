@@ -1,26 +1,23 @@
 """How many have not bought again by each day: the Kaplan-Meier curve, from spells or from counts.
 
-In: Spells. Out: `kaplan_meier` -> `SurvivalCurve`. `risk_tables` counts who is at risk; restricted means use it too.
+In: Spells. Out: `kaplan_meier` -> `SurvivalCurve`. `Curve` and `read_at` serve the other curves of the room too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
-from shoptoolkit.contract import ContractError
 from shoptoolkit.contract.check import check_level, choose
 from shoptoolkit.contract.show import html_table
+from shoptoolkit.survival.bands import Moves, band_days, equal_precision, highest
+from shoptoolkit.survival.risk import Floats, RiskTable, refuse_early_end, risk_tables, spell_names
 from shoptoolkit.survival.spells import at_the_door
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -28,8 +25,8 @@ class SurvivalCurve:
     """Share of customers who have not bought again, day by day. Draw it with `figures.survival_curve`.
 
     `table`: group, duration_days, n_at_risk, n_observed, n_censored, survival, standard_error, survival_low,
-    survival_high. `estimand` says of what: customers (one index spell each) or spells; with late entries only, of those
-    who had waited that long.
+    survival_high, band_low, band_high. `estimand` says of what: customers (one index spell each) or spells; with late
+    entries only, of those who had waited that long.
     """
 
     table: pl.DataFrame
@@ -43,64 +40,64 @@ class SurvivalCurve:
         Null beyond a group's follow-up: what was not observed is not told. `n_at_risk`: on that day, or on the next one
         on which a spell ended.
         """
-        if isinstance(days, str):
-            raise TypeError(f"days is {days!r}; give a number of days or a list of them.")
-        wanted = np.atleast_1d(np.asarray(days, dtype=float))
-        if not np.isfinite(wanted).all() or (wanted < 0).any():
-            raise ValueError(f"days is {days}; days are >= 0, counted from the order.")
-        return pl.concat(_at(part, wanted) for part in _parts(self.table))
+        return read_at(self.table, days, ["survival", "standard_error", "survival_low", "survival_high"])
 
-    def median(self) -> pl.DataFrame:
-        """By when half have bought again: group, median_days, median_low, median_high (null: never reached).
+    def quantile(self, q: float | Sequence[float] = 0.5) -> pl.DataFrame:
+        """By when a share `q` has bought again: group, quantile, days, low, high (null: not reached in the follow-up).
 
         The interval inverts the pointwise bounds (Brookmeyer and Crowley 1982, Biometrics 38, 29-41).
         """
-        columns = {"median_days": "survival", "median_low": "survival_low", "median_high": "survival_high"}
-        first = [
-            pl.col("duration_days").filter(pl.col(source) <= 0.5 + 1e-12).min().alias(name)
-            for name, source in columns.items()
+        wanted = np.atleast_1d(np.asarray(q, dtype=float))
+        if not ((wanted > 0) & (wanted < 1)).all():
+            raise ValueError(f"q is {q}; a share who bought again lies between 0 and 1, e.g. 0.5.")
+        sources = {"days": "survival", "low": "survival_low", "high": "survival_high"}
+        day = pl.col("duration_days")
+        told = [
+            self.table.group_by("group", maintain_order=True).agg(
+                pl.lit(share).alias("quantile"),
+                *[day.filter(pl.col(of) <= 1 - share + 1e-12).min().alias(name) for name, of in sources.items()],
+            )
+            for share in wanted
         ]
-        return self.table.group_by("group", maintain_order=True).agg(first)
+        return pl.concat(told).sort("group", maintain_order=True)
+
+    def median(self) -> pl.DataFrame:
+        """By when half have bought again: group, median_days, median_low, median_high (null: never reached)."""
+        names = {"days": "median_days", "low": "median_low", "high": "median_high"}
+        return self.quantile(0.5).drop("quantile").rename(names)
 
     def __repr__(self) -> str:
         return f"SurvivalCurve of {self.n:,} {self.estimand}\n{self.table}"
 
     def _repr_html_(self) -> str:
-        end = self.table["duration_days"].to_numpy().max()
-        days = [float(day) for day in (7, 30, 60, 90, 180, 365) if day <= end]
         note = f"share of {self.estimand} not yet back, {100 * self.level:g} % interval, n = {self.n:,}"
-        shown = self.at(days) if days else self.table.tail(20)
-        return html_table(shown.drop("standard_error"), title="Survival curve", note=note)
+        shown = self.at(milestones(self.table)).drop("standard_error")
+        return html_table(shown, title="Survival curve", note=note)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class RiskTable:
-    """Counts of one group on the grid of its durations, day 0 first; `place` and `entered` put the spells on it."""
+class Curve:
+    """An estimate day by day, with a pointwise interval and a simultaneous band.
 
-    group: str
-    days: Floats
-    at_risk: Ints
-    observed: Ints
-    censored: Ints
-    spells: pl.DataFrame
-    place: Ints  # index of the spell's duration on the grid
-    entered: Ints  # index of the first grid day on which it is at risk
+    `table`: group, duration_days, estimate, standard_error, low, high, band_low, band_high. `estimand` says of what.
+    """
 
-    @property
-    def watched_from(self) -> float:
-        """The first day on which somebody is at risk: 0 unless every spell enters late."""
-        return float(self.spells["entry_days"].fill_null(0).min()) if len(self.entered) else 0.0  # type: ignore[arg-type]
+    table: pl.DataFrame
+    level: float
+    estimand: str
+    n: int
 
-    @property
-    def survival(self) -> Floats:
-        """The product-limit estimate on the grid (Kaplan and Meier 1958, JASA 53, 457-481)."""
-        return np.cumprod(1 - self.observed / np.maximum(self.at_risk, 1), dtype=np.float64)
+    def at(self, days: float | Sequence[float]) -> pl.DataFrame:
+        """The curve on given days; null beyond a group's follow-up."""
+        return read_at(self.table, days, ["estimate", "standard_error", "low", "high", "band_low", "band_high"])
 
-    @property
-    def greenwood(self) -> Floats:
-        """d / (n (n - d)) per day: the increments of the variance of log S (Greenwood 1926); 0 where S falls to 0."""
-        left = self.at_risk * (self.at_risk - self.observed).astype(float)
-        return np.divide(self.observed, left, out=np.zeros(len(left)), where=left > 0)
+    def __repr__(self) -> str:
+        return f"{self.estimand}, n = {self.n:,}\n{self.table}"
+
+    def _repr_html_(self) -> str:
+        note = f"{self.estimand}, {100 * self.level:g} % interval, n = {self.n:,}"
+        shown = self.at(milestones(self.table)).drop("standard_error")
+        return html_table(shown, title=self.estimand.capitalize(), note=note)
 
 
 def kaplan_meier(
@@ -128,7 +125,7 @@ def kaplan_meier(
     by
         Column to split by; each group gets its own curve.
     level
-        Coverage of the pointwise interval.
+        Coverage of the pointwise interval, and of the band.
     interval
         "log-log" (stays within 0 and 1, best in small groups) or "plain".
     cluster
@@ -139,7 +136,9 @@ def kaplan_meier(
     SurvivalCurve
         One row per group and observed duration, from day 0. Before the first repurchase the interval has no width.
         Where the last customers at risk came back, survival is 0, its error null and the upper bound that of the day
-        before times the exact bound for none of so many.
+        before times the exact bound for none of so many. The band holds the whole curve at once, from the first to the
+        last day on which the estimate is worth ten independent returns (the error of log(-log S) is at most 1/sqrt(10))
+        with ten spells at risk; it is null outside. It is the interval with a larger critical value (equal precision).
 
     Raises
     ------
@@ -151,7 +150,8 @@ def kaplan_meier(
     ----------
     Kaplan and Meier (1958), JASA 53, 457-481; Greenwood (1926); interval: Kalbfleisch and Prentice (2002), section 1.4.
     Robust error: the infinitesimal jackknife summed within clusters; equal to Greenwood's for one spell per cluster and
-    no late entries.
+    no late entries. Band: Nair (1984), Technometrics 26, 265-275; with clusters its critical value is integrated over
+    the covariance of the clusters' influences.
 
     Examples
     --------
@@ -165,9 +165,9 @@ def kaplan_meier(
     choose("interval", interval, ("log-log", "plain"))
     names = spell_names(id=id, duration=duration, repurchased=repurchased, entry=entry, weight=weight)
     table = at_the_door(spells, by=by, cluster=cluster, names=names)
-    z = NormalDist().inv_cdf(0.5 + level / 2)
     risks = list(risk_tables(table))
-    parts = [_curve(risk, z=z, interval=interval) for risk in risks]
+    refuse_early_end(risks)
+    parts = [_curve(risk, level=level, interval=interval) for risk in risks]
     since = min(risk.watched_from for risk in risks)
     waited = f" who had waited {since:g} days" if since > 0 else ""
     estimand = ("customers" if cluster is None else "spells") + waited
@@ -175,84 +175,13 @@ def kaplan_meier(
     return SurvivalCurve(table=pl.concat(parts), level=level, estimand=estimand, n=n)
 
 
-def spell_names(
-    *, id: str, duration: str, repurchased: str, entry: str = "entry_days", weight: str = "weight"
-) -> dict[str, str]:
-    """{the caller's column: the contract's}."""
-    return {
-        id: "customer_id",
-        duration: "duration_days",
-        repurchased: "repurchased",
-        entry: "entry_days",
-        weight: "weight",
-    }
-
-
-def risk_tables(table: pl.DataFrame) -> Iterator[RiskTable]:
-    """One risk table per group, groups in sorted order; one named "all" where the spells are not split."""
-    if "group" not in table.columns:
-        yield _risk_table("all", table)
-        return
-    kept = pl.exclude("customer_id", "group")  # a narrow filter: text costs most
-    for group in table["group"].unique().sort():
-        yield _risk_table(group, table.select(kept.filter(pl.col("group") == group)))
-
-
-def _risk_table(group: str, spells: pl.DataFrame) -> RiskTable:
-    days, place = _grid(spells["duration_days"].to_numpy())
-    weight = spells["weight"].to_numpy() if "weight" in spells.columns else None
-    both = np.bincount(2 * place + spells["repurchased"].to_numpy(), weight, 2 * len(days)).reshape(-1, 2)
-    entered = np.zeros(0, dtype=np.int64)
-    arrivals = np.zeros(len(days))
-    arrivals[0] = both.sum()
-    if "entry_days" in spells.columns:  # at risk on the days after the entry: (entry, duration]
-        entry = spells["entry_days"].fill_null(0).to_numpy()
-        entered = np.where(entry > 0, np.searchsorted(days, entry, side="right"), 0)
-        arrivals = np.bincount(entered, weight, len(days)).astype(float)
-    censored, observed = np.rint(both.T).astype(np.int64)
-    gone = np.concatenate([[0], np.cumsum(observed + censored)[:-1]])
-    risk = RiskTable(
-        group=group,
-        days=days,
-        at_risk=np.rint(np.cumsum(arrivals)).astype(np.int64) - gone,
-        observed=observed,
-        censored=censored,
-        spells=spells,
-        place=place,
-        entered=entered,
-    )
-    _refuse_early_end(risk)
-    return risk
-
-
-def _refuse_early_end(risk: RiskTable) -> None:
-    emptied = (risk.at_risk == risk.observed) & (risk.observed > 0)
-    emptied[-1] = False
-    if emptied.any():
-        raise ContractError(
-            f"spells: in group {risk.group!r} everybody at risk came back on day {risk.days[emptied][0]:g}, while "
-            "others only entered later; the curve would stay at 0. Leave out the early days: keep spells that last "
-            "beyond that day and raise their entry_days to it."
-        )
-
-
-def _grid(durations: Floats) -> tuple[Floats, Ints]:
-    """The distinct durations after a 0, and each spell's place among them. Whole days are binned, never hashed."""
-    top = durations.max()
-    if top < 100_000:
-        place = durations.astype(np.int64)
-        if (place == durations).all():
-            is_there = np.bincount(place, minlength=int(top) + 1) > 0
-            is_there[0] = True
-            return np.flatnonzero(is_there).astype(float), (np.cumsum(is_there) - 1)[place]
-    days, place = np.unique(durations, return_inverse=True)
-    return np.concatenate([[0.0], days]), place + 1
-
-
-def _curve(risk: RiskTable, *, z: float, interval: str) -> pl.DataFrame:
+def _curve(risk: RiskTable, *, level: float, interval: str) -> pl.DataFrame:
     survival = risk.survival
-    error_log = np.sqrt(_variance_log(risk))  # of log S
+    variance, moves = _variance_log(risk)
+    error_log = np.sqrt(variance)  # of log S
+    z = NormalDist().inv_cdf(0.5 + level / 2)
     low, high = _interval(survival, error_log, z=z, interval=interval)
+    band_low, band_high = _band(risk, survival, error_log, moves, level=level, interval=interval)
     is_over = survival == 0
     if is_over[-1] and len(high) > 1:
         high[-1] = high[-2] * _zero_of(risk, z)
@@ -266,10 +195,27 @@ def _curve(risk: RiskTable, *, z: float, interval: str) -> pl.DataFrame:
             "standard_error": np.where(is_over, np.nan, survival * error_log),
             "survival_low": np.where(is_over, 0.0, low),
             "survival_high": high,
+            "band_low": band_low,
+            "band_high": band_high,
         }
     )
-    table = table.with_columns(pl.col("standard_error").fill_nan(None))
-    return table.select(pl.lit(risk.group).alias("group"), pl.all())
+    return table.select(pl.lit(risk.group).alias("group"), pl.all().fill_nan(None))
+
+
+def _band(
+    risk: RiskTable, survival: Floats, error_log: Floats, moves: Moves | None, *, level: float, interval: str
+) -> tuple[Floats, Floats]:
+    """The interval again with the critical value of the band; nan outside the days that can carry one."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        days = band_days(risk, np.where(survival > 0, error_log / -np.log(survival), np.nan))
+    low, high = np.full((2, len(survival)), np.nan)
+    if len(days):
+        if moves is None:
+            critical = equal_precision((error_log[days[-1]] / error_log[days[0]]) ** 2, level)
+        else:
+            critical = highest(days, moves.total, moves.covariance, level)
+        low[days], high[days] = _interval(survival[days], error_log[days], z=critical, interval=interval)
+    return low, high
 
 
 def _zero_of(risk: RiskTable, z: float) -> float:
@@ -292,48 +238,45 @@ def _interval(survival: Floats, error_log: Floats, *, z: float, interval: str) -
     return np.where(certain, 1.0, low), np.where(certain, 1.0, high)
 
 
-def _variance_log(risk: RiskTable) -> Floats:
-    """Variance of log S: Greenwood's, or with a cluster column the infinitesimal jackknife summed within clusters.
-
-    With G the cumulated Greenwood increments, a spell at risk since day e moves log S(t) by G(t) - G(e-) per unit of
-    weight; from its end on the value stands, less 1/(n-d) if it ended in a repurchase. So a cluster moves it by a + b
-    G(t), where a and b change only on the days its spells begin and end: one pass over the spells, whatever the number
-    of days.
-    """
+def _variance_log(risk: RiskTable) -> tuple[Floats, Moves | None]:
+    """Variance of log S: Greenwood's, or with a cluster column the infinitesimal jackknife summed within clusters."""
     total = np.cumsum(risk.greenwood)
     if "cluster" not in risk.spells.columns:
-        return total
-    from shoptoolkit.survival.kernels import squared_sums
-
-    cluster = risk.spells["cluster"].rank("dense").to_numpy().astype(np.int64)
-    seen = risk.spells["repurchased"].to_numpy()
+        return total, None
     left = (risk.at_risk - risk.observed).astype(float)
-    jump = np.divide(1.0, left, out=np.zeros(len(left)), where=left > 0)
-    entered = risk.entered if len(risk.entered) else np.zeros(len(cluster), dtype=np.int64)
-    before = np.concatenate([[0.0], total])[entered]
-    day, slope = np.concatenate([entered, risk.place]), np.repeat([1, -1], len(cluster))
-    level = np.concatenate([-before, total[risk.place] - np.where(seen, jump[risk.place], 0.0)])
-    order = np.lexsort((day, np.tile(cluster, 2)))
-    q2, q1, q0 = squared_sums(np.tile(cluster, 2)[order], day[order], slope[order], level[order], len(total))
-    return np.maximum(q2 * total**2 + 2 * q1 * total + q0, 0.0)
+    moves = Moves.of(risk, total=total, jump=np.divide(1.0, left, out=np.zeros(len(left)), where=left > 0))
+    return moves.variance(), moves
 
 
-def _parts(table: pl.DataFrame) -> list[pl.DataFrame]:
-    return table.partition_by("group", maintain_order=True)
+def read_at(table: pl.DataFrame, days: float | Sequence[float], columns: list[str]) -> pl.DataFrame:
+    """Right-continuous step functions read at given days, null beyond the last duration unless all came back.
+
+    `table` holds one function per group and, where present, cause. Where it has `n_at_risk`, that is told too.
+    """
+    if isinstance(days, str):
+        raise TypeError(f"days is {days!r}; give a number of days or a list of them.")
+    wanted = np.atleast_1d(np.asarray(days, dtype=float))
+    if not np.isfinite(wanted).all() or (wanted < 0).any():
+        raise ValueError(f"days is {days}; days are >= 0, counted from the order.")
+    keys = [name for name in ("group", "cause") if name in table.columns]
+    return pl.concat(_at(part, keys, wanted, columns) for part in table.partition_by(keys, maintain_order=True))
 
 
-def _at(part: pl.DataFrame, days: Floats) -> pl.DataFrame:
-    """A right-continuous step function read at given days; null beyond the last duration unless it has reached 0."""
+def _at(part: pl.DataFrame, keys: Sequence[str], days: Floats, columns: list[str]) -> pl.DataFrame:
     grid = part["duration_days"].to_numpy()
     place = np.searchsorted(grid, days, side="right") - 1
-    beyond = (days > grid[-1]) & (part["survival"][-1] > 0)
-    after = pl.Series(place < len(grid) - 1) | pl.Series(np.isin(days, grid))
-    told = part.select("survival", "standard_error", "survival_low", "survival_high")[place]
-    at_risk = part["n_at_risk"][np.minimum(np.searchsorted(grid, days, side="left"), len(grid) - 1)]
-    blank = pl.when(pl.Series(~beyond))
-    return pl.select(
-        pl.repeat(part["group"][0], len(days)).alias("group"),
-        pl.lit(pl.Series(days)).alias("duration_days"),
-        pl.when(after).then(pl.lit(at_risk)).otherwise(0).alias("n_at_risk"),
-        *[blank.then(pl.lit(told[name])).alias(name) for name in told.columns],
-    )
+    is_known = days <= grid[-1]
+    told = part[np.zeros(len(days), dtype=np.int64)].select(keys).with_columns(duration_days=pl.Series(days))
+    if "n_at_risk" in part.columns:
+        at_risk = part["n_at_risk"].to_numpy()[np.minimum(np.searchsorted(grid, days), len(grid) - 1)]
+        told = told.with_columns(n_at_risk=pl.Series(np.where(is_known, at_risk, 0)))
+    if "survival" in part.columns and part["survival"][-1] == 0:
+        is_known[:] = True
+    values = part.select(columns)[place]
+    return told.hstack(values.select(pl.when(pl.lit(pl.Series(is_known))).then(pl.all())))
+
+
+def milestones(table: pl.DataFrame) -> list[float]:
+    """Round days within the follow-up, or the last ones seen."""
+    days = table["duration_days"].unique().sort()
+    return [float(day) for day in (7, 30, 60, 90, 180, 365) if day <= days[-1]] or days.tail(20).to_list()

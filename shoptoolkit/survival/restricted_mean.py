@@ -1,19 +1,21 @@
-"""How many days until the next order, counting at most a horizon: restricted means and their differences.
+"""How many days until the next order, counting at most a horizon: restricted means, their differences and ratios.
 
-In: Spells. Out: `restricted_mean` and `restricted_mean_difference` -> EstimateTable, with the estimator's own variance.
+In: Spells. Out: `restricted_mean`, `restricted_mean_difference` (adjusted for covariates, if given) and
+`restricted_mean_ratio` -> EstimateTable, with the estimator's own variance.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from shoptoolkit.contract import EstimateTable, estimate_row, refused_row
+from shoptoolkit.contract import ContractError, EstimateTable, estimate_row, refused_row
 from shoptoolkit.contract.check import check_level
-from shoptoolkit.survival.curves import Floats, RiskTable, risk_tables, spell_names
+from shoptoolkit.survival.risk import Floats, RiskTable, refuse_early_end, risk_tables, spell_names
 from shoptoolkit.survival.spells import at_the_door
 
 _LEAST = 10  # customers of a group, below which no interval is told
@@ -22,7 +24,7 @@ _METRIC = {"metric": "days_to_next_order", "method": "kaplan_meier", "measure": 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Mean:
-    """One group's restricted mean. `influence`: a cluster's part in it (cluster, influence), if clusters are given."""
+    """One group's restricted mean. `influence`: each spell's part in it (cluster, influence), if clusters are given."""
 
     group: str
     n: int
@@ -77,14 +79,8 @@ def restricted_mean(
     >>> restricted_mean(spells, horizon_days=30)
     all: 22.50 (17.81 to 27.19) days, n = 12
     """
-    means = _means(
-        spells,
-        horizon_days,
-        by,
-        level,
-        cluster,
-        spell_names(id=id, duration=duration, repurchased=repurchased, entry=entry, weight=weight),
-    )
+    names = spell_names(id=id, duration=duration, repurchased=repurchased, entry=entry, weight=weight)
+    means = _means(spells, horizon_days, by, level, cluster, names)
     return EstimateTable.from_rows(_row(mean, horizon_days, level, cluster) for mean in means)
 
 
@@ -94,6 +90,7 @@ def restricted_mean_difference(
     by: str,
     horizon_days: float,
     reference: str | None = None,
+    covariates: Sequence[str] = (),
     level: float = 0.95,
     cluster: str | None = None,
     id: str = "customer_id",
@@ -114,43 +111,146 @@ def restricted_mean_difference(
         Up to which day to count.
     reference
         The group to compare with; None: the first in sorted order.
+    covariates
+        Columns of numbers known at the index order, which sharpen the comparison of groups assigned at random: each
+        group's mean is moved to the covariates of all customers, by its own regression. In large groups that never
+        widens the interval and needs nothing more of the censoring. Of groups that differ for other reasons it tells
+        something else than their difference, and takes linearity on trust. Not for counts.
 
     Returns
     -------
     EstimateTable
         One row per other group: contrast "group - reference", in days, p-value two-sided. n: customers of both groups.
-        A difference between groups that were not assigned at random describes, it is no effect.
+        A difference between groups that were not assigned at random describes, it is no effect. Adjusted, a group with
+        fewer than ten customers for each covariate is refused.
 
     References
     ----------
-    Royston and Parmar (2013), BMC Medical Research Methodology 13, 152.
+    Royston and Parmar (2013), BMC Medical Research Methodology 13, 152. Adjusted: regression of first-order
+    pseudo-values (Andersen, Hansen and Klein 2004, Lifetime Data Analysis 10, 335-350), fully interacted (Lin 2013,
+    Annals of Applied Statistics 7, 295-318) with HC2 errors, plus that of the covariates' means, as the customers stand
+    for those to come.
     """
-    means = _means(
-        spells,
-        horizon_days,
-        by,
-        level,
-        cluster,
-        spell_names(id=id, duration=duration, repurchased=repurchased, entry=entry, weight=weight),
+    names = spell_names(id=id, duration=duration, repurchased=repurchased, entry=entry, weight=weight)
+    means = _means(spells, horizon_days, by, level, cluster, names, covariates)
+    pairs = _against(means, by, reference)
+    rows = (
+        _row(_subtract(mean, other), horizon_days, level, cluster, other.group, covariates) for mean, other in pairs
     )
-    groups = {mean.group: mean for mean in means}
-    if len(groups) < 2:
-        raise ValueError(f"by is {by!r}, which has the one group {means[0].group!r}; a difference needs two.")
-    reference = reference if reference is not None else means[0].group
-    if reference not in groups:
-        raise ValueError(f"reference is {reference!r}; the groups of {by!r} are {', '.join(map(repr, groups))}.")
-    others = [mean for mean in means if mean.group != reference]
-    rows = [_row(_subtract(mean, groups[reference]), horizon_days, level, cluster, reference) for mean in others]
     return EstimateTable.from_rows(rows)
 
 
+def restricted_mean_ratio(
+    spells: Any,
+    *,
+    by: str,
+    horizon_days: float,
+    reference: str | None = None,
+    covariates: Sequence[str] = (),
+    level: float = 0.95,
+    cluster: str | None = None,
+    id: str = "customer_id",
+    duration: str = "duration_days",
+    repurchased: str = "repurchased",
+    entry: str = "entry_days",
+    weight: str = "weight",
+) -> EstimateTable:
+    """How many times as long as the reference does a group stay away, counting at most `horizon_days`?
+
+    As `restricted_mean_difference`, with the contrast "group / reference": the interval and the p-value (against 1) are
+    those of the logarithm of the ratio, by the delta method.
+    """
+    names = spell_names(id=id, duration=duration, repurchased=repurchased, entry=entry, weight=weight)
+    means = _means(spells, horizon_days, by, level, cluster, names, covariates)
+    rows = []
+    for mean, other in _against(means, by, reference):
+        row = _row(_subtract(_log(mean), _log(other)), horizon_days, level, cluster, other.group, covariates)
+        told = {"contrast": f"{mean.group} / {other.group}", "measure": "ratio"}
+        told["estimand"] = row["estimand"].replace("difference in", "ratio of")
+        if row["verdict"] == "ok":
+            row |= {name: float(np.exp(row[name])) for name in ("estimate", "low", "high")}
+            row["standard_error"] *= row["estimate"]
+        rows.append(row | told)
+    return EstimateTable.from_rows(rows)
+
+
+def _against(means: list[_Mean], by: str, reference: str | None) -> list[tuple[_Mean, _Mean]]:
+    groups = {mean.group: mean for mean in means}
+    if len(groups) < 2:
+        raise ValueError(f"by is {by!r}, which has the one group {means[0].group!r}; a comparison needs two.")
+    reference = reference if reference is not None else means[0].group
+    if reference not in groups:
+        raise ValueError(f"reference is {reference!r}; the groups of {by!r} are {', '.join(map(repr, groups))}.")
+    return [(mean, groups[reference]) for mean in means if mean.group != reference]
+
+
 def _means(
-    spells: Any, horizon: float, by: str | None, level: float, cluster: str | None, names: dict[str, str]
+    spells: Any,
+    horizon: float,
+    by: str | None,
+    level: float,
+    cluster: str | None,
+    names: dict[str, str],
+    covariates: Sequence[str] = (),
 ) -> list[_Mean]:
     check_level(level)
     if isinstance(horizon, str) or not (np.isfinite(horizon) and horizon > 0):
         raise ValueError(f"horizon_days is {horizon}; it must be a number of days > 0.")
-    return [_mean(risk, horizon) for risk in risk_tables(at_the_door(spells, by=by, cluster=cluster, names=names))]
+    table = at_the_door(spells, by=by, cluster=cluster, names=names | {name: name for name in covariates})
+    if covariates:
+        table = _numbers(table, covariates)
+    risks = list(risk_tables(table))
+    refuse_early_end(risks)
+    means = [_mean(risk, horizon) for risk in risks]
+    return [_adjusted(*pair, table, covariates) for pair in zip(means, risks)] if covariates else means
+
+
+def _numbers(table: pl.DataFrame, covariates: Sequence[str]) -> pl.DataFrame:
+    """The spells with their covariates as centred numbers, each spell a cluster unless there are clusters."""
+    if "weight" in table.columns:
+        raise ContractError("spells: covariates= and a weight column do not go together; give rows instead of counts.")
+    for name in covariates:
+        kind = table.schema.get(name, pl.Null())
+        if not (kind.is_numeric() or kind == pl.Boolean) or not table[name].cast(pl.Float64).is_finite().all(
+            ignore_nulls=False
+        ):
+            raise ContractError(f"spells: covariate {name!r} is {kind}, and must be finite numbers without a null.")
+    if "cluster" not in table.columns:
+        table = table.with_columns(cluster=pl.int_range(pl.len()))
+    each = pl.col(*covariates).cast(pl.Float64)
+    return table.with_columns(each - each.mean())
+
+
+def _adjusted(mean: _Mean, risk: RiskTable, table: pl.DataFrame, covariates: Sequence[str]) -> _Mean:
+    """The mean as it would be with the covariates of all customers, by regression of n times the influences.
+
+    The influence of a spell of the group is its residual, divided by 1 - leverage as in HC2 (under the root); that of
+    every customer, by the mean of the covariates, slope' x / n.
+    """
+    if mean.reason or mean.influence is None:
+        return mean
+    if mean.n < _LEAST * len(covariates):
+        few = f"only {mean.n} customers for {len(covariates)} covariates; take fewer, at least {_LEAST} customers each."
+        return replace(mean, reason=few)
+    x, own = table.select(covariates).to_numpy(), risk.spells.select(covariates).to_numpy()
+    middle = own.mean(axis=0)
+    own = own - middle
+    lengths = np.linalg.norm(own, axis=0)
+    q, r = np.linalg.qr(own / np.where(lengths > 0, lengths, 1.0))
+    flat = [name for name, left in zip(covariates, np.abs(np.diag(r))) if left < 1e-7]
+    if flat:
+        raise ContractError(
+            f"spells: in group {mean.group!r} covariate {flat[0]!r} is constant, or a sum of the others; leave it out."
+        )
+    pseudo = mean.n * mean.influence["influence"].to_numpy()
+    slope = np.linalg.lstsq(own, pseudo, rcond=None)[0]
+    leverage = 1 / mean.n + (q**2).sum(axis=1)
+    residual = (pseudo - own @ slope) / mean.n / np.sqrt(np.maximum(1 - leverage, 1e-9))
+    parts = [(risk.spells["cluster"], residual), (table["cluster"], x @ slope / len(x))]
+    both = pl.concat(pl.DataFrame({"cluster": cluster, "influence": part}) for cluster, part in parts)
+    influence = _by_cluster(both)
+    variance = float((influence["influence"] ** 2).sum())
+    return replace(mean, estimate=mean.estimate - float(middle @ slope), variance=variance, influence=influence)
 
 
 def _mean(risk: RiskTable, horizon: float) -> _Mean:
@@ -172,7 +272,7 @@ def _mean(risk: RiskTable, horizon: float) -> _Mean:
     influence = _influence(risk, right) if "cluster" in risk.spells.columns else None
     variance = float(((right**2) * risk.greenwood).sum())
     if influence is not None:
-        variance = float((influence["influence"] ** 2).sum())
+        variance = float((_by_cluster(influence)["influence"] ** 2).sum())
     if not variance > 0:
         reason = f"{_sameness(risk, horizon)}; no error can be told. Take a longer horizon or more customers."
         return _Mean(group=risk.group, n=n, reason=reason)
@@ -185,7 +285,7 @@ def _sameness(risk: RiskTable, horizon: float) -> str:
 
 
 def _influence(risk: RiskTable, right: Floats) -> pl.DataFrame:
-    """Derivative of the area with respect to a spell's weight, summed within clusters (infinitesimal jackknife).
+    """Derivative of the area with respect to each spell's weight (infinitesimal jackknife).
 
     With A(u) the area right of u: -A(u)/(n-d) for a repurchase on day u, +sum of A(u) d/(n(n-d)) over the days at risk.
     """
@@ -194,8 +294,20 @@ def _influence(risk: RiskTable, right: Floats) -> pl.DataFrame:
     waited = np.concatenate([[0.0], np.cumsum(right * risk.greenwood)])
     start = waited[risk.entered] if len(risk.entered) else 0.0
     of_spell = waited[risk.place + 1] - start - np.where(risk.spells["repurchased"].to_numpy(), jump[risk.place], 0.0)
-    each = pl.DataFrame({"cluster": risk.spells["cluster"], "influence": of_spell})
-    return each.group_by("cluster").agg(pl.col("influence").sum())
+    return pl.DataFrame({"cluster": risk.spells["cluster"], "influence": of_spell})
+
+
+def _by_cluster(influence: pl.DataFrame) -> pl.DataFrame:
+    return influence.group_by("cluster").agg(pl.col("influence").sum())
+
+
+def _log(mean: _Mean) -> _Mean:
+    """The logarithm of a mean, by the delta method."""
+    if mean.reason:
+        return mean
+    influence = None if mean.influence is None else mean.influence.with_columns(pl.col("influence") / mean.estimate)
+    variance = mean.variance / mean.estimate**2
+    return replace(mean, estimate=float(np.log(mean.estimate)), variance=variance, influence=influence)
 
 
 def _subtract(mean: _Mean, reference: _Mean) -> _Mean:
@@ -207,13 +319,17 @@ def _subtract(mean: _Mean, reference: _Mean) -> _Mean:
     variance = mean.variance + reference.variance
     if mean.influence is not None and reference.influence is not None:  # clusters may have spells in both groups
         against = reference.influence.with_columns(-pl.col("influence"))
-        both = pl.concat([mean.influence, against]).group_by("cluster").agg(pl.col("influence").sum())
-        variance = float((both["influence"] ** 2).sum())
+        variance = float((_by_cluster(pl.concat([mean.influence, against]))["influence"] ** 2).sum())
     return _Mean(group=mean.group, n=n, estimate=mean.estimate - reference.estimate, variance=variance)
 
 
 def _row(
-    mean: _Mean, horizon: float, level: float, cluster: str | None, reference: str | None = None
+    mean: _Mean,
+    horizon: float,
+    level: float,
+    cluster: str | None,
+    reference: str | None = None,
+    covariates: Sequence[str] = (),
 ) -> dict[str, Any]:
     per = "customer" if cluster is None else "spell"
     what = "restricted mean" if reference is None else "difference in the restricted mean"
@@ -227,6 +343,8 @@ def _row(
         "level": level,
         **_METRIC,
     }
+    if covariates:
+        common["method"] += f", adjusted for {', '.join(covariates)}"
     if mean.reason:
         return refused_row(reason=mean.reason, **common)
     null = None if reference is None else 0.0
