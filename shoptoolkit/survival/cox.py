@@ -229,11 +229,15 @@ def _fitted(
         seen=table["repurchased"].to_numpy(),
         weight=weight,
         stratum=code,
-        cluster=table["cluster"].rank("dense").to_numpy().astype(np.int64) - 1 if "cluster" in table.columns else None,
+        cluster=_numbered(table["cluster"]) if "cluster" in table.columns else np.zeros(0, dtype=np.int64),
         efron=is_efron,
     )
     state = maximise(rows, names=learnt.names, scale=scale, penalty=penalty)
     return {"mean": mean, "scale": scale, "rows": rows, "state": state}
+
+
+def _numbered(cluster: pl.Series) -> Ints:
+    return cluster.rank("dense").to_numpy().astype(np.int64) - 1
 
 
 def _table(model: _Model, level: float) -> pl.DataFrame:
@@ -241,7 +245,7 @@ def _table(model: _Model, level: float) -> pl.DataFrame:
     variance = np.linalg.inv(state.information + model.penalty * np.eye(len(scale)))
     coefficient, error = state.beta / scale, np.sqrt(np.diag(variance)) / scale
     told = {"standard_error": error, "robust_error": np.full(len(error), np.nan)}
-    if rows.cluster is not None:
+    if len(rows.cluster):
         parts = cluster_scores(rows, state.beta) @ variance
         told["robust_error"] = error = np.sqrt((parts**2).sum(axis=0)) / scale
     reach = NormalDist().inv_cdf(0.5 + level / 2) * error
@@ -336,7 +340,7 @@ def schoenfeld_test(fit: CoxFit, *, transform: str = "log") -> pl.DataFrame:
     projection = np.linalg.solve(state.information, with_g.information)
     left = squared.information - with_g.information @ projection
     variance = left
-    if rows.cluster is not None:
+    if len(rows.cluster):
         parts = cluster_scores(rows, state.beta, g) - cluster_scores(rows, state.beta) @ projection
         variance = parts.T @ parts
     score = with_g.score

@@ -42,7 +42,7 @@ class Rows:
     seen: Flags
     first: Ints
     last: Ints
-    cluster: Ints | None
+    cluster: Ints  # of size 0 if there are none
     times: Floats
     stratum: Ints
     starts: Ints
@@ -69,7 +69,7 @@ def prepare(
     seen: Flags,
     weight: Floats,
     stratum: Ints,
-    cluster: Ints | None,
+    cluster: Ints,
     efron: bool,
 ) -> Rows:
     """Event times, and each row's place among those of its stratum; rows never at risk at one are left out."""
@@ -90,11 +90,11 @@ def prepare(
         seen=seen,
         first=first[order],
         last=last,
-        cluster=None if cluster is None else cluster[order],
+        cluster=cluster[order] if len(cluster) else cluster,
         times=days[events % len(days)],
         stratum=of_event,
         starts=np.searchsorted(of_event, of_event),
-        deaths=np.bincount(last[seen] - 1, weight[seen], len(events)),
+        deaths=np.bincount(last[seen] - 1, weight[seen], len(events)).astype(float),
         efron=efron,
     )
 
@@ -206,7 +206,7 @@ def _refuse_collinear(information: Floats, deaths: float, names: Sequence[str], 
         return
     raw = vectors[:, 0] / (spread * scale)
     part = np.flatnonzero(np.abs(vectors[:, 0]) > 1e-4)
-    culprit = part[-1]
+    culprit = int(part[-1])
     told = " ".join(f"{-raw[k] / raw[culprit]:+.4g} x {names[k]!r}" for k in part[:-1])
     raise ContractError(
         f"covariates: {names[culprit]!r} is collinear: it equals {told} (but for a constant) among those at risk. "

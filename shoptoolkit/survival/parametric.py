@@ -18,11 +18,12 @@ from shoptoolkit.contract import to_polars
 from shoptoolkit.contract.check import check_level, choose
 from shoptoolkit.contract.show import html_table
 from shoptoolkit.survival.covariates import Covariates, asked, long_survival
-from shoptoolkit.survival.curves import spell_names
+from shoptoolkit.survival.curves import Floats, spell_names
 from shoptoolkit.survival.spells import at_the_door
 
 _AFT = {"weibull": "WeibullAFTFitter", "log_normal": "LogNormalAFTFitter", "log_logistic": "LogLogisticAFTFitter"}
 _OTHER = {"generalized_gamma": "GeneralizedGammaRegressionFitter", "spline": "CRCSplineFitter"}
+_MAY = {"entry": "entry_days", "weights": "weight"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -41,6 +42,7 @@ class ParametricFit:
     n: int
     n_observed: int
     _covariates: Covariates
+    _centre: Floats
     _fitter: Any
 
     def predict_survival(
@@ -53,7 +55,7 @@ class ParametricFit:
         """
         frame = to_polars(frame)
         wanted, already = asked(frame, days, waited, id)
-        x = _for_lifelines(self._covariates, frame)
+        x = _for_lifelines(self._covariates, self._covariates.matrix(frame) - self._centre)
         times, place = np.unique(wanted, return_inverse=True)
         past = already if waited is not None else None
         survival = self._fitter.predict_survival_function(x, times=times, conditional_after=past).to_numpy().T[:, place]
@@ -89,12 +91,13 @@ def fit_parametric(
     spells
         Spells, one per customer; weights and late entries as in `kaplan_meier`.
     model
-        "weibull", "log_normal", "log_logistic" (accelerated failure times: covariates stretch the days),
-        "generalized_gamma" (holds the first two), or "spline" (of the log cumulative hazard: Royston and Parmar 2002).
+        "weibull", "log_normal", "log_logistic" (accelerated failure times),
+        "generalized_gamma" (holds the first two), or "spline" (Crowther, Royston and Clements 2023: a spline of the
+        log cumulative hazard in log days).
     covariates
-        Columns, coded as in `fit_cox`; for accelerated failure times they act on the scale.
+        Columns, coded as in `fit_cox`; they stretch the days of all models (a coefficient of .1: 10 % longer).
     knots
-        Inner and outer knots of the spline's baseline, at least 2.
+        Knots of the spline, both ends included; 2 make it a Weibull.
     penalty
         lifelines' `penalizer`.
 
@@ -121,11 +124,15 @@ def fit_parametric(
     choose("model", model, (*_AFT, *_OTHER))
     if knots < 2 or not penalty >= 0:
         raise ValueError(f"knots is {knots} and penalty {penalty}; they must be at least 2 and 0.")
+    if model == "spline" and not covariates:
+        raise ValueError("model 'spline' needs covariates; without, take 'generalized_gamma' or kaplan_meier.")
     frame = to_polars(spells)
     names = spell_names(id=id, duration=duration, repurchased=repurchased, entry=entry, weight=weight)
     table = at_the_door(frame, by=None, cluster=None, names=names)
     learnt = Covariates.learn(frame, covariates)
-    fitter = _fitted(table, _for_lifelines(learnt, frame), model, knots, penalty)
+    x = learnt.matrix(frame)
+    centre = x.mean(axis=0) * (model == "spline")  # lifelines' knots lie where covariates are 0
+    fitter = _fitted(table, _for_lifelines(learnt, x - centre), model, knots, penalty)
     weights = table["weight"] if "weight" in table.columns else pl.ones(len(table), eager=True)
     return ParametricFit(
         table=_table(fitter, level),
@@ -136,38 +143,49 @@ def fit_parametric(
         n=int(weights.sum()),
         n_observed=int(weights.filter(table["repurchased"]).sum()),
         _covariates=learnt,
+        _centre=centre,
         _fitter=fitter,
     )
 
 
-def _for_lifelines(covariates: Covariates, frame: pl.DataFrame) -> Any:
-    """A pandas frame with a column of ones: lifelines takes polars frames nowhere."""
-    x = pl.DataFrame(covariates.matrix(frame), schema=covariates.names) if covariates.names else pl.DataFrame()
-    return pl.select(pl.repeat(1.0, len(frame)).alias("Intercept")).hstack(x).to_pandas()
+def _for_lifelines(covariates: Covariates, x: Floats) -> Any:
+    """A pandas frame with a column of ones; lifelines takes polars frames nowhere."""
+    columns = np.column_stack([np.ones(len(x)), x])
+    return pl.DataFrame(columns, schema=["Intercept", *covariates.names]).to_pandas()
 
 
 def _fitted(table: pl.DataFrame, x: Any, model: str, knots: int, penalty: float) -> Any:
     import lifelines
     from lifelines.exceptions import ConvergenceError
 
-    options: dict[str, Any] = {"n_baseline_knots": knots} if model == "spline" else {}
-    if model in _AFT:
-        options["fit_intercept"] = False  # it is there already
-    fitter = getattr(lifelines, (_AFT | _OTHER)[model])(penalizer=penalty, **options)
-    columns = {"duration_col": "duration_days", "event_col": "repurchased"}
-    kept = table.select("duration_days", "repurchased")
-    if "entry_days" in table.columns:
-        kept, columns["entry_col"] = kept.with_columns(table["entry_days"].fill_null(0.0)), "entry_days"
-    if "weight" in table.columns:
-        kept, columns["weights_col"] = kept.with_columns(table["weight"]), "weight"
-    rest = {} if model in _AFT else {"regressors": dict.fromkeys(fitter._fitted_parameter_names, list(x.columns))}
-    with warnings.catch_warnings(record=True) as told:
-        warnings.simplefilter("always")
+    fitter = getattr(lifelines, (_AFT | _OTHER)[model])(**({"n_baseline_knots": knots} if model == "spline" else {}))
+    fitter.penalizer, fitter.fit_intercept = penalty, False  # an intercept is there already
+    columns: dict[str, Any] = {"duration_col": "duration_days", "event_col": "repurchased"}
+    columns |= {f"{one}_col": name for one, name in _MAY.items() if name in table.columns}
+    if model in _OTHER:  # covariates move the location only, as in the others
+        first, *rest = fitter._fitted_parameter_names if model == "spline" else ("mu_", "sigma_", "lambda_")
+        moved = [name for name in x.columns if model != "spline" or name != "Intercept"]
+        columns["regressors"] = {first: moved} | {name: ["Intercept"] for name in rest}
+    spells = table.select(columns[one] for one in columns if one.endswith("_col")).fill_null(0.0).to_pandas()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what they warn of is looked at below
         try:
-            return fitter.fit(x.join(kept.to_pandas()), **columns, **rest)
+            fitter.fit(x.join(spells), **columns)
         except ConvergenceError as error:
-            why = str(error)
-    raise ValueError(f"{model}: {why} {told}")
+            raise ValueError(_mend(model, "lifelines' search did not converge")) from error
+    lost = ~(fitter.standard_errors_ < 1e4 * (1 + fitter.params_.abs()))
+    if lost.any():
+        told = ", ".join(" ".join(name) for name in lost.index[lost])
+        raise ValueError(_mend(model, f"the spells do not tell {told}: no finite error"))
+    return fitter
+
+
+def _mend(model: str, why: str) -> str:
+    fewer = " fewer knots," if model == "spline" else ""
+    return (
+        f"model {model!r}: {why}. Take{fewer} a simpler model such as 'weibull', or fewer covariates, without outliers "
+        "and not collinear, or pass penalty=0.01."
+    )
 
 
 def _table(fitter: Any, level: float) -> pl.DataFrame:
