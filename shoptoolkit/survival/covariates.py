@@ -1,0 +1,123 @@
+"""Covariates of a regression: from columns of a frame to a matrix of numbers, the same way for every later frame.
+
+In: a frame. Out: `Covariates.learn` -> `Covariates`, whose `matrix` gives one float column per coefficient. Cox and
+parametric fits share it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from shoptoolkit.contract import ContractError
+
+Floats = npt.NDArray[np.float64]
+_MOST_LEVELS = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Covariates:
+    """Which columns, and for text their levels; the first level is the reference and has no coefficient."""
+
+    levels: dict[str, tuple[str, ...]]  # column -> its levels; none for numbers and flags
+
+    @classmethod
+    def learn(cls, frame: pl.DataFrame, names: Sequence[str]) -> Covariates:
+        """Levels of text in sorted order, those of an Enum in its own."""
+        names = [names] if isinstance(names, str) else list(names)
+        faults = [f"no column {name!r}" for name in names if name not in frame.columns]
+        faults += [f"{name!r} is named twice" for name in dict.fromkeys(names) if names.count(name) > 1]
+        levels = {name: _levels(frame[name]) for name in names if name in frame.columns}
+        faults += [
+            f"{name!r} has {len(found):,} levels, more than {_MOST_LEVELS} (is it an id?)"
+            for name, found in levels.items()
+            if len(found) > _MOST_LEVELS
+        ]
+        if faults:
+            raise ContractError(f"covariates: {'; '.join(faults)}. The frame has: {', '.join(frame.columns)}.")
+        learnt = cls(levels=levels)
+        learnt._check(frame)
+        if constant := [name for name in names if frame[name].n_unique() == 1]:
+            told = "; ".join(f"{name!r} is always {frame[name][0]}" for name in constant)
+            raise ContractError(f"covariates: {told}. A constant has no coefficient; leave it out.")
+        return learnt
+
+    @property
+    def names(self) -> list[str]:
+        """One name per coefficient: the column, or column=level."""
+        return [name for column, found in self.levels.items() for name in _labels(column, found)]
+
+    def matrix(self, frame: pl.DataFrame) -> Floats:
+        """One row per row of the frame; a ContractError lists every column that cannot be used."""
+        self._check(frame)
+        columns = []
+        for name, found in self.levels.items():
+            text = pl.col(name).cast(pl.String)
+            columns += [text == level for level in found[1:]] if found else [pl.col(name)]
+        numbers = [column.cast(pl.Float64).alias(str(place)) for place, column in enumerate(columns)]
+        return np.ascontiguousarray(frame.select(numbers).to_numpy()).reshape(len(frame), len(columns))
+
+    def _check(self, frame: pl.DataFrame) -> None:
+        faults = [f"{name!r} is missing" for name in self.levels if name not in frame.columns]
+        for name, found in self.levels.items():
+            if name in frame.columns:
+                faults += _faults(frame[name], found)
+        if faults:
+            raise ContractError(f"covariates: {'; '.join(faults)}.")
+
+
+def _levels(column: pl.Series) -> tuple[str, ...]:
+    if column.dtype not in (pl.String, pl.Categorical, pl.Enum):
+        return ()
+    found = column.drop_nulls().unique().cast(pl.String)
+    if isinstance(column.dtype, pl.Enum):
+        return tuple(level for level in column.dtype.categories if level in set(found))
+    return tuple(found.sort())
+
+
+def _labels(column: str, levels: tuple[str, ...]) -> list[str]:
+    return [f"{column}={level}" for level in levels[1:]] or [column]
+
+
+def _faults(column: pl.Series, levels: tuple[str, ...]) -> list[str]:
+    name, dtype = column.name, column.dtype
+    is_number = dtype.is_numeric() or dtype == pl.Boolean
+    if not (levels or is_number):
+        return [f"{name!r} is {dtype}, must be a number, Boolean or text (turn a time into days)"]
+    if levels and (new := column.cast(pl.String).drop_nulls().unique().sort().to_list()) and set(new) - set(levels):
+        unseen = [level for level in new if level not in levels]
+        return [f"{name!r} has the levels {unseen[:3]}, which the fit has not seen (it knows {list(levels)})"]
+    lost = column.null_count()
+    if dtype.is_float() or dtype.is_decimal():
+        lost = len(column) - int(column.cast(pl.Float64).is_finite().sum())
+    return [f"{name!r} is null, NaN or infinite in {lost:,} of {len(column):,} rows (fill or drop them)"] * bool(lost)
+
+
+def long_survival(ids: pl.Series, days: Floats, survival: Floats, known: npt.NDArray[np.bool_]) -> pl.DataFrame:
+    """The id, duration_days, survival: one row per customer and day; null where not known."""
+    return pl.DataFrame(
+        {
+            ids.name: ids.gather(np.repeat(np.arange(len(ids)), len(days))),
+            "duration_days": np.tile(days, len(ids)),
+            "survival": survival.ravel(),
+        }
+    ).with_columns(pl.when(pl.Series(known.ravel())).then("survival").alias("survival"))
+
+
+def asked(frame: pl.DataFrame, days: float | Sequence[float], waited: str | None, id: str) -> tuple[Floats, Floats]:
+    """The days asked for, and the days that each row has already waited; both >= 0."""
+    wanted = np.atleast_1d(np.asarray(days, dtype=float))
+    if not (np.isfinite(wanted).all() and (wanted >= 0).all()):
+        raise ValueError(f"days is {days}; days are >= 0.")
+    if absent := [name for name in (id, waited) if name is not None and name not in frame.columns]:
+        raise ContractError(f"frame: no column {', '.join(map(repr, absent))}. It has: {', '.join(frame.columns)}.")
+    if waited is None:
+        return wanted, np.zeros(len(frame))
+    already = frame[waited].cast(pl.Float64).fill_null(np.nan).to_numpy()
+    if not (already >= 0).all():
+        raise ContractError(f"frame: {waited!r} is null or below 0 in {int((~(already >= 0)).sum()):,} rows.")
+    return wanted, already
