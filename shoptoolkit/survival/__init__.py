@@ -1,16 +1,21 @@
 """Spells -> curves, restricted means, cohorts: do customers come back, and when?"""
 
+from shoptoolkit.survival.buy_till_you_die import OrdersFit, fit_orders
 from shoptoolkit.survival.cohorts import Cohorts, cohorts
 from shoptoolkit.survival.curves import SurvivalCurve, kaplan_meier
 from shoptoolkit.survival.restricted_mean import restricted_mean, restricted_mean_difference
 from shoptoolkit.survival.spells import repurchase_spells
+from shoptoolkit.survival.summaries import summarise_orders
 
 __all__ = [
     "Cohorts",
+    "OrdersFit",
     "SurvivalCurve",
     "cohorts",
+    "fit_orders",
     "kaplan_meier",
     "repurchase_spells",
     "restricted_mean",
     "restricted_mean_difference",
+    "summarise_orders",
 ]
