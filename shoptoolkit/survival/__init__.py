@@ -5,14 +5,20 @@ from shoptoolkit.survival.cohorts import Cohorts, cohorts
 from shoptoolkit.survival.curves import SurvivalCurve, kaplan_meier
 from shoptoolkit.survival.restricted_mean import restricted_mean, restricted_mean_difference
 from shoptoolkit.survival.spells import repurchase_spells
+from shoptoolkit.survival.spend import SpendFit, fit_spend
 from shoptoolkit.survival.summaries import summarise_orders
+from shoptoolkit.survival.value import CustomerValue, customer_value
 
 __all__ = [
     "Cohorts",
+    "CustomerValue",
     "OrdersFit",
+    "SpendFit",
     "SurvivalCurve",
     "cohorts",
+    "customer_value",
     "fit_orders",
+    "fit_spend",
     "kaplan_meier",
     "repurchase_spells",
     "restricted_mean",
