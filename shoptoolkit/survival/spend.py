@@ -113,8 +113,8 @@ def read_values(table: pl.DataFrame) -> tuple[Floats, Floats]:
             "survival.summarise_orders(..., value=...), without counts."
         )
     x = table["repeat_orders"].cast(pl.Float64).fill_null(np.nan).to_numpy()
-    m = table.select(pl.when(pl.col("repeat_orders") == 0).then(0.0).otherwise("mean_value").cast(pl.Float64))
-    m = m.to_series().fill_null(np.nan).to_numpy()
+    paid = table.select(pl.when(pl.col("repeat_orders") == 0).then(0.0).otherwise("mean_value").cast(pl.Float64))
+    m = paid.to_series().fill_null(np.nan).to_numpy()
     if bad := int((~np.isfinite(x) | ~np.isfinite(m) | (x < 0) | (m < 0)).sum()):
         raise ContractError(
             f"summary: in {bad:,} rows repeat_orders or mean_value is null, negative or not finite; mend or drop them."

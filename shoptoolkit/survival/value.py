@@ -201,4 +201,4 @@ def _error_of_total(
         (mean_order(spend_fit.at + h, *values) - mean_order(spend_fit.at - h, *values)) @ orders / 2e-4 for h in by
     ]
     variance = slopes @ orders_fit.covariance @ slopes + np.array(of_spend) @ spend_fit.covariance @ np.array(of_spend)
-    return float(np.sqrt(max(variance, 0.0)))
+    return float(np.sqrt(np.maximum(variance, 0.0)))
