@@ -1,5 +1,6 @@
 """Spells -> curves, restricted means, cohorts: do customers come back, and when?"""
 
+from shoptoolkit.survival.buy_till_you_die import OrdersFit, fit_orders
 from shoptoolkit.survival.cohorts import Cohorts, cohorts
 from shoptoolkit.survival.competing import CumulativeIncidence, aalen_johansen
 from shoptoolkit.survival.cox import CoxFit, fit_cox, schoenfeld_test
@@ -9,19 +10,28 @@ from shoptoolkit.survival.parametric import ParametricFit, fit_parametric
 from shoptoolkit.survival.recurrent import mean_cumulative_orders, mean_cumulative_orders_difference
 from shoptoolkit.survival.restricted_mean import restricted_mean, restricted_mean_difference, restricted_mean_ratio
 from shoptoolkit.survival.spells import repurchase_spells
+from shoptoolkit.survival.spend import SpendFit, fit_spend
+from shoptoolkit.survival.summaries import summarise_orders
+from shoptoolkit.survival.value import CustomerValue, customer_value
 
 __all__ = [
     "Cohorts",
     "CoxFit",
     "CumulativeIncidence",
     "Curve",
+    "CustomerValue",
     "LogRank",
+    "OrdersFit",
     "ParametricFit",
+    "SpendFit",
     "SurvivalCurve",
     "aalen_johansen",
     "cohorts",
+    "customer_value",
     "fit_cox",
+    "fit_orders",
     "fit_parametric",
+    "fit_spend",
     "kaplan_meier",
     "logrank",
     "mean_cumulative_orders",
@@ -31,4 +41,5 @@ __all__ = [
     "restricted_mean_difference",
     "restricted_mean_ratio",
     "schoenfeld_test",
+    "summarise_orders",
 ]
