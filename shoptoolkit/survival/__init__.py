@@ -1,8 +1,11 @@
 """Spells -> curves, restricted means, cohorts: do customers come back, and when?"""
 
+from shoptoolkit.survival.accuracy import auc_at, brier
 from shoptoolkit.survival.buy_till_you_die import OrdersFit, fit_orders
+from shoptoolkit.survival.calibration import Calibration, DCalibration, calibration, d_calibration
 from shoptoolkit.survival.cohorts import Cohorts, cohorts
 from shoptoolkit.survival.competing import CumulativeIncidence, aalen_johansen
+from shoptoolkit.survival.concordance import concordance
 from shoptoolkit.survival.cox import CoxFit, fit_cox, schoenfeld_test
 from shoptoolkit.survival.curves import Curve, SurvivalCurve, kaplan_meier
 from shoptoolkit.survival.logrank import LogRank, logrank
@@ -15,19 +18,26 @@ from shoptoolkit.survival.summaries import summarise_orders
 from shoptoolkit.survival.value import CustomerValue, customer_value
 
 __all__ = [
+    "Calibration",
     "Cohorts",
     "CoxFit",
     "CumulativeIncidence",
     "Curve",
     "CustomerValue",
+    "DCalibration",
     "LogRank",
     "OrdersFit",
     "ParametricFit",
     "SpendFit",
     "SurvivalCurve",
     "aalen_johansen",
+    "auc_at",
+    "brier",
+    "calibration",
     "cohorts",
+    "concordance",
     "customer_value",
+    "d_calibration",
     "fit_cox",
     "fit_orders",
     "fit_parametric",

@@ -1,0 +1,137 @@
+"""Who was lost from sight, and when: weights that let those we could follow speak for those we could not.
+
+In: Spells, and a `train` sample if the law of censoring comes from elsewhere. Out: `follow` -> `Followed`, on which
+concordance, Brier scores and AUC stand: the share G still followed, and errors that count what G itself may be off by.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from shoptoolkit.contract import ContractError
+from shoptoolkit.contract.check import check_level, choose
+from shoptoolkit.survival.curves import Floats, Ints, RiskTable, risk_tables
+from shoptoolkit.survival.spells import at_the_door
+
+Flags = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Followed:
+    """Spells and the law of their censoring, which is their `own` or that of another sample.
+
+    `share`: G on the grid of `law`, the Kaplan-Meier curve of being censored (who came back on a day was not at risk of
+    it any more). `place`: where each spell's G stands on the grid, which is the day before unless ties are "pec".
+    """
+
+    table: pl.DataFrame
+    law: RiskTable
+    own: bool
+    ties: str
+    duration: Floats
+    seen: Flags
+    weight: Floats
+    share: Floats
+    place: Ints
+
+    @property
+    def n(self) -> int:
+        return round(float(self.weight.sum()))
+
+    @property
+    def end(self) -> float:
+        """The largest usable horizon: until then customers are followed, and G > 0."""
+        days = self.law.days if self.ties == "exact" else self.law.days[self.share > 0]
+        return float(min(self.duration.max(), days[-1]))
+
+    def at(self, day: float) -> int:
+        """Where G of a day stands on the grid."""
+        return int(_place(self.law.days, day, self.ties))
+
+    def beyond(self, day: float) -> Flags:
+        """Who is known to have stayed away longer; who was censored on the day is, unless ties are "pec"."""
+        return (self.duration > day) | ((self.duration == day) & ~self.seen & (self.ties == "exact"))
+
+    def worth(self, day: float) -> Floats:
+        """1/G of those who came back by a day, 0 of the others."""
+        came = self.seen & (self.duration <= day)
+        return np.divide(1.0, self.share[self.place], out=np.zeros(len(came)), where=came)
+
+    def error(self, influence: Floats, mass: Floats) -> float:
+        """Standard error from each spell's influence per unit of weight, summed within clusters.
+
+        `mass`: the estimate's derivatives with respect to log G on the grid; what they add is part of the spell's own
+        influence, or the error of an independent sample.
+        """
+        of_law = slopes(self.law, mass)
+        if self.own:
+            return float(np.sqrt(_variance(self.table, influence + of_law)))
+        return float(np.sqrt(_variance(self.table, influence) + _variance(self.law.spells, of_law)))
+
+
+def follow(
+    spells: Any, *, train: Any, ties: str, level: float, cluster: str | None, names: Mapping[str, str]
+) -> Followed:
+    """Checked spells with the law of their censoring."""
+    check_level(level)
+    choose("ties", ties, ("exact", "pec"))
+    table = _watched_from_0(at_the_door(spells, by=None, cluster=cluster, names=names))
+    source = table if train is None else _watched_from_0(at_the_door(train, by=None, cluster=cluster, names=names))
+    law = next(risk_tables(source))
+    at_risk = law.at_risk - law.observed
+    duration = table["duration_days"].to_numpy()
+    return Followed(
+        table=table,
+        law=law,
+        own=train is None,
+        ties=ties,
+        duration=duration,
+        seen=table["repurchased"].to_numpy(),
+        weight=table["weight"].to_numpy().astype(float) if "weight" in table.columns else np.ones(len(table)),
+        share=np.cumprod(1 - law.censored / np.maximum(at_risk, 1)),
+        place=_place(law.days, duration, ties),
+    )
+
+
+def slopes(risk: RiskTable, mass: Floats, *, of_return: bool = False) -> Floats:
+    """Derivative of a statistic with respect to each spell's weight, through the curve that it was computed with.
+
+    `mass`: the statistic's derivatives with respect to log G on the grid (`of_return`: log S). As in the variance of a
+    curve, a spell at risk adds c/(n(n-c)) to log G on each day with c of n ending, and takes 1/(n-c) off as it ends.
+    """
+    seen = risk.spells["repurchased"].to_numpy()
+    ends, at_risk = (risk.observed, risk.at_risk) if of_return else (risk.censored, risk.at_risk - risk.observed)
+    left = (at_risk - ends).astype(float)
+    jump = np.divide(np.cumsum(mass[::-1])[::-1], left, out=np.zeros(len(left)), where=left > 0)
+    waited = np.cumsum(jump * ends / np.maximum(at_risk, 1))
+    last = risk.place if of_return else risk.place - seen  # who came back was gone before anybody was censored
+    return waited[last] - np.where(seen == of_return, jump[risk.place], 0.0)
+
+
+def _place(days: Floats, day: Any, ties: str) -> Ints:
+    return np.searchsorted(days, day, side="left" if ties == "exact" else "right") - 1
+
+
+def _variance(table: pl.DataFrame, influence: Floats) -> float:
+    """Sum of squares over independent units, with the factor n/(n-1) of a mean."""
+    weight: Any = table["weight"].to_numpy() if "weight" in table.columns else 1.0
+    if "cluster" in table.columns:
+        influence = np.bincount(table["cluster"].rank("dense").to_numpy() - 1, influence)
+    n = np.sum(weight) if "weight" in table.columns else len(influence)
+    return float((weight * influence**2).sum() * n / max(n - 1, 1))
+
+
+def _watched_from_0(table: pl.DataFrame) -> pl.DataFrame:
+    late = int((table["entry_days"].fill_null(0) > 0).sum()) if "entry_days" in table.columns else 0
+    if late:
+        raise ContractError(
+            f"spells: {late:,} of {len(table):,} enter late (entry_days > 0), and the share still followed is known only "
+            "for customers watched from day 0. Keep the spells with entry_days == 0."
+        )
+    return table
