@@ -1,14 +1,17 @@
 """Spells -> curves, restricted means, cohorts: do customers come back, and when?"""
 
+from shoptoolkit.survival.cohort_fits import CohortFit, fit_cohorts
 from shoptoolkit.survival.cohorts import Cohorts, cohorts
 from shoptoolkit.survival.curves import SurvivalCurve, kaplan_meier
 from shoptoolkit.survival.restricted_mean import restricted_mean, restricted_mean_difference
 from shoptoolkit.survival.spells import repurchase_spells
 
 __all__ = [
+    "CohortFit",
     "Cohorts",
     "SurvivalCurve",
     "cohorts",
+    "fit_cohorts",
     "kaplan_meier",
     "repurchase_spells",
     "restricted_mean",
