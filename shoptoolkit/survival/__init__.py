@@ -1,5 +1,6 @@
 """Spells -> curves, restricted means, cohorts: do customers come back, and when?"""
 
+from shoptoolkit.survival.adapters import conversion_spells, win_price_spells
 from shoptoolkit.survival.cohort_fits import CohortFit, fit_cohorts
 from shoptoolkit.survival.cohorts import Cohorts, cohorts
 from shoptoolkit.survival.curves import SurvivalCurve, kaplan_meier
@@ -11,9 +12,11 @@ __all__ = [
     "Cohorts",
     "SurvivalCurve",
     "cohorts",
+    "conversion_spells",
     "fit_cohorts",
     "kaplan_meier",
     "repurchase_spells",
     "restricted_mean",
     "restricted_mean_difference",
+    "win_price_spells",
 ]
