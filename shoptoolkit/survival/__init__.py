@@ -3,6 +3,7 @@
 from shoptoolkit.survival.adapters import conversion_spells, win_price_spells
 from shoptoolkit.survival.cohort_fits import CohortFit, fit_cohorts
 from shoptoolkit.survival.cohorts import Cohorts, cohorts
+from shoptoolkit.survival.conformal import EarliestReturn, earliest_return
 from shoptoolkit.survival.curves import SurvivalCurve, kaplan_meier
 from shoptoolkit.survival.restricted_mean import restricted_mean, restricted_mean_difference
 from shoptoolkit.survival.spells import repurchase_spells
@@ -10,9 +11,11 @@ from shoptoolkit.survival.spells import repurchase_spells
 __all__ = [
     "CohortFit",
     "Cohorts",
+    "EarliestReturn",
     "SurvivalCurve",
     "cohorts",
     "conversion_spells",
+    "earliest_return",
     "fit_cohorts",
     "kaplan_meier",
     "repurchase_spells",
