@@ -176,8 +176,8 @@ BAD = {
     "a cutoff beyond": ({"cutoff_days": 500}, "cutoff_days is 500; it must be > 0 and at most 1"),
     "no cutoff for a law": ({"cutoff_days": None, "reach": "reach"}, "cutoff_days is None; .* reach= is about one"),
     "a reach of nothing": (
-        {"reach": "duration_days"},
-        "'duration_days' must be there and lie above 0 and at most at 1",
+        {"reach": "days"},
+        "'days' must be there and lie above 0 and at most at 1",
     ),
     "another day": ({"as_of": "2025-07-09"}, "do not last until as_of = 2025-07-09 .* administrative"),
     "an unknown group": ({"by": "country"}, "no column 'country'"),
