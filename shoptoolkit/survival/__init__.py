@@ -1,11 +1,14 @@
 """Spells -> curves, restricted means, cohorts: do customers come back, and when?"""
 
 from shoptoolkit.survival.accuracy import auc_at, brier
+from shoptoolkit.survival.adapters import conversion_spells, win_price_spells
 from shoptoolkit.survival.buy_till_you_die import OrdersFit, fit_orders
 from shoptoolkit.survival.calibration import Calibration, DCalibration, calibration, d_calibration
+from shoptoolkit.survival.cohort_fits import CohortFit, fit_cohorts
 from shoptoolkit.survival.cohorts import Cohorts, cohorts
 from shoptoolkit.survival.competing import CumulativeIncidence, aalen_johansen
 from shoptoolkit.survival.concordance import concordance
+from shoptoolkit.survival.conformal import EarliestReturn, earliest_return
 from shoptoolkit.survival.cox import CoxFit, fit_cox, schoenfeld_test
 from shoptoolkit.survival.curves import Curve, SurvivalCurve, kaplan_meier
 from shoptoolkit.survival.logrank import LogRank, logrank
@@ -19,12 +22,14 @@ from shoptoolkit.survival.value import CustomerValue, customer_value
 
 __all__ = [
     "Calibration",
+    "CohortFit",
     "Cohorts",
     "CoxFit",
     "CumulativeIncidence",
     "Curve",
     "CustomerValue",
     "DCalibration",
+    "EarliestReturn",
     "LogRank",
     "OrdersFit",
     "ParametricFit",
@@ -36,8 +41,11 @@ __all__ = [
     "calibration",
     "cohorts",
     "concordance",
+    "conversion_spells",
     "customer_value",
     "d_calibration",
+    "earliest_return",
+    "fit_cohorts",
     "fit_cox",
     "fit_orders",
     "fit_parametric",
@@ -52,4 +60,5 @@ __all__ = [
     "restricted_mean_ratio",
     "schoenfeld_test",
     "summarise_orders",
+    "win_price_spells",
 ]
