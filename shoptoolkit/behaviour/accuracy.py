@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from shoptoolkit.behaviour.boosting import Floats, Trees
 from shoptoolkit.behaviour.parts import OUTCOME
 from shoptoolkit.contract import EstimateTable, estimate_row, refused_row, wilson
+from shoptoolkit.trees.boosting import Floats, Trees
 
 Ints = npt.NDArray[np.int64]
 MEASURES = {"roc_auc": None, "average_precision": None, "log_loss": "nats per row"}  # and their units

@@ -7,9 +7,8 @@ validation part is the end of the training time.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
-from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -17,32 +16,23 @@ import polars as pl
 
 from shoptoolkit.contract import ContractError, Requests, require, to_polars
 from shoptoolkit.contract.check import check_level
+from shoptoolkit.trees.door import check_growth, feature_names, some_customers
 
 CUSTOMER, AT, OUTCOME = "__customer", "__at", "__outcome"  # features may have any other name
 PARTS: dict[Any, Any] = {"part": pl.String, "n": pl.Int64, "n_customers": pl.Int64, "outcome_share": pl.Float64}
 PARTS |= {"first": pl.Datetime("us"), "last": pl.Datetime("us")}
 
 
-def check_numbers(
-    *, level: float, outcome_days: float, validation_share: float, learning_rate: float, **counts: int
-) -> None:
-    """Raise an error for a number that is none or out of its range; `counts` are whole and at least 1."""
-    sizes = {"outcome_days": outcome_days, "validation_share": validation_share, "learning_rate": learning_rate}
-    for name, value in {"level": level, **sizes}.items():
-        if not isinstance(value, Real):
-            raise TypeError(f"{name} is {value!r}; it must be a number.")
+def check_numbers(*, level: float, outcome_days: float, replicates: int, **growth: Any) -> None:
+    """Raise an error for a number that is none or out of its range; `growth` as in `trees.door.check_growth`."""
+    check_growth(
+        numbers=("level", "outcome_days"), level=level, outcome_days=outcome_days, replicates=replicates, **growth
+    )
     check_level(level)
     if not 0 <= outcome_days < 36_525:
         raise ValueError(f"outcome_days is {outcome_days}; it must be a number of days, 0 or more.")
-    if not 0 < validation_share < 1:
-        raise ValueError(f"validation_share is {validation_share}; it must lie between 0 and 1, e.g. 0.2.")
-    if not 0 < learning_rate <= 1:
-        raise ValueError(f"learning_rate is {learning_rate}; it must be above 0 and at most 1, e.g. 0.05.")
-    for name, value in counts.items():
-        if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
-            raise ValueError(f"{name} is {value!r}; it must be a whole number of at least 1.")
-    if counts["replicates"] < (least := round(2 / (1 - level))):
-        raise ValueError(f"replicates is {counts['replicates']}; a {100 * level:g}% interval needs at least {least}.")
+    if replicates < (least := round(2 / (1 - level))):
+        raise ValueError(f"replicates is {replicates}; a {100 * level:g}% interval needs at least {least}.")
 
 
 def read(
@@ -54,23 +44,11 @@ def read(
         raise TypeError(f"id is {id!r}, time {time!r}, outcome {outcome!r}; they must be names of columns.")
     if len(set(keys)) < 3:
         raise ValueError(f"id is {id!r}, time {time!r}, outcome {outcome!r}; they must be three columns.")
-    if features is not None and (isinstance(features, str) or not isinstance(features, Iterable)):
-        raise TypeError(f"features is {features!r}; it must be a list of column names, e.g. ['{features}'].")
-    names = [name for name in table.columns if name not in keys] if features is None else list(features)
-    if absent := [f"{name!r} is missing" for name in dict.fromkeys([*keys, *names]) if name not in table.columns]:
-        raise ContractError(f"propensity: {'; '.join(absent)}. It has: {', '.join(table.columns) or 'no columns'}.")
-    if clash := [name for name in names if name in (*keys, CUSTOMER, AT, OUTCOME)]:
-        raise ValueError(
-            f"features has {_quoted(clash)}: the id, time and outcome columns cannot be features, nor can columns of "
-            f"the names {_quoted((CUSTOMER, AT, OUTCOME))}. Leave them out, or rename them."
-        )
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise ValueError(f"features names {_quoted(twice)} more than once.")
-    if not names:
-        raise ValueError(f"there are no features; beside {_quoted(keys)}, at least one column is needed.")
+    words = {"frame": "propensity", "what": "the id, time and outcome columns"}
+    names = feature_names(table, features, keys=keys, reserved=(CUSTOMER, AT, OUTCOME), **words)
     known = require(table.select(id, time), Requests, rename={id: "customer_id", time: "as_of"})
     ours = [known["customer_id"].alias(CUSTOMER), known["as_of"].alias(AT), _outcome(table[outcome])]
-    return table.select(sorted(names)).with_columns(ours), sorted(names)
+    return table.select(names).with_columns(ours), names
 
 
 def _outcome(column: pl.Series) -> pl.Series:
@@ -121,8 +99,7 @@ def _held(train: pl.DataFrame, share: float, rng: np.random.Generator) -> tuple[
     """The rows from that moment on which comes nearest to the share; with one moment only, a share of the customers."""
     later = train[AT].value_counts().sort(AT, descending=True).head(-1)  # all moments but the first
     if later.is_empty():
-        customers = train[CUSTOMER].unique().sort()
-        drawn = customers[rng.permutation(len(customers))[: round(share * len(customers))]]
+        drawn = some_customers(train[CUSTOMER], share=share, rng=rng)
         return pl.col(CUSTOMER).is_in(drawn.implode()), f"{share:.0%} of the customers, as all rows are of one moment"
     nearest = (later["count"].cum_sum() / len(train) - share).abs().arg_min() or 0
     start = later[AT][nearest]
@@ -150,7 +127,3 @@ def account(parts: dict[str, pl.DataFrame]) -> pl.DataFrame:
         for name, part in parts.items()
     ]
     return pl.concat(told).cast(PARTS)
-
-
-def _quoted(names: Sequence[str]) -> str:
-    return ", ".join(map(repr, names))

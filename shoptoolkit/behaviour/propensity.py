@@ -3,8 +3,7 @@
 In: one row per customer and request, with features and a yes-or-no outcome. Out: `fit_propensity` -> `PropensityFit`,
 with accuracy and reliability on the rows from `split_at` on; `load_propensity` brings a saved one back.
 
-Around it: parts.py checks and splits in time, encoding.py types the features, boosting.py grows trees, accuracy.py
-judges, storage.py saves.
+Around it: parts.py checks and splits in time, accuracy.py judges; `trees` types the features, grows and saves.
 """
 
 from __future__ import annotations
@@ -19,15 +18,15 @@ import numpy as np
 import polars as pl
 
 from shoptoolkit import __version__
-from shoptoolkit.behaviour import storage
 from shoptoolkit.behaviour.accuracy import accuracy, leaks, reliability
-from shoptoolkit.behaviour.boosting import Floats, Trees, calibrate, isotonic, probability, train
-from shoptoolkit.behaviour.encoding import Encoder, unseen_in_words, warn
 from shoptoolkit.behaviour.parts import AT, CUSTOMER, OUTCOME, PARTS, account, check_numbers, cut, read
 from shoptoolkit.contract import EstimateTable, to_polars
 from shoptoolkit.contract.check import choose
 from shoptoolkit.contract.clock import moment
 from shoptoolkit.contract.show import html_table
+from shoptoolkit.trees import storage
+from shoptoolkit.trees.boosting import Floats, Trees, calibrate, data, isotonic, probability, threads, train
+from shoptoolkit.trees.encoding import Encoder, unseen_in_words, warn
 
 _SCALARS = {"n_shared_customers": int, "level": float, "nthread": int} | dict.fromkeys(
     ("outcome", "id", "time", "calibration", "validation", "split_at"), str
@@ -129,7 +128,7 @@ def fit_propensity(
     parts, how = cut(table, split_at=split, rng=rng, **cuts)
     encoder = Encoder.learn(pl.concat([parts["trees"], parts["validation"]]), names)
     grown, held, test = (_in_order(encoder, parts[name]) for name in ("trees", "validation", "test"))
-    trees = train(encoder, grown, held, nthread=nthread, max_depth=depth, seed=int(rng.integers(2**31)), **growth)
+    trees = _train(encoder, grown, held, nthread=nthread, max_depth=depth, seed=int(rng.integers(2**31)), **growth)
     knots = None
     if calibration == "isotonic":
         knots = isotonic(probability(trees.margin(held)), held[OUTCOME].to_numpy())
@@ -164,6 +163,14 @@ def _in_order(encoder: Encoder, part: pl.DataFrame) -> pl.DataFrame:
     """Encoded, in an order that the rows' own order and the customers' names do not decide."""
     whole = encoder.encode(part).hstack(part.select(AT, OUTCOME, CUSTOMER))
     return whole.sort(AT, *encoder.features, OUTCOME, CUSTOMER)
+
+
+def _train(encoder: Encoder, grown: pl.DataFrame, held: pl.DataFrame, *, nthread: int, **growth: Any) -> Trees:
+    nthread = threads(nthread, len(grown))
+    both = (
+        data(part.select(encoder.features), nthread=nthread, label=part[OUTCOME].to_numpy()) for part in (grown, held)
+    )
+    return train(encoder, *both, nthread=nthread, **growth)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -131,7 +131,7 @@ def test_values_are_those_of_shaps_tree_explainer():
     import shap
     import xgboost
 
-    from shoptoolkit.behaviour.encoding import matrix
+    from shoptoolkit.trees.encoding import matrix
 
     values = matrix(FIT.encode(WORLD))
     explainer = shap.TreeExplainer(FIT.booster)
@@ -145,7 +145,7 @@ def test_values_are_those_of_shaps_own_code():
     """Shap hands xgboost models back to xgboost; its own C++ code (numeric splits only) is an independent witness."""
     import shap
 
-    from shoptoolkit.behaviour.encoding import matrix
+    from shoptoolkit.trees.encoding import matrix
 
     numeric = fit(WORLD.drop("source", "days_since"), rounds=30, depth=3, learning_rate=0.2)
     explainer = shap.TreeExplainer(numeric.booster)
@@ -187,7 +187,7 @@ def brute_force(trees, x, features):
 
 
 def test_values_are_shapleys_by_brute_force_with_categories_and_gaps():
-    from shoptoolkit.behaviour.encoding import matrix
+    from shoptoolkit.trees.encoding import matrix
 
     frame = world(2_000)
     small = fit(frame, rounds=8, depth=3, learning_rate=0.5)

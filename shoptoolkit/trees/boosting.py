@@ -1,7 +1,8 @@
 """Boosted trees for a yes-or-no outcome: training with early stopping, log-odds, their TreeSHAP values, calibration.
 
-In: encoded frames. Out: `train` -> `Trees`, cut at the best round, which read any later frame; `isotonic` -> the knots
-of a monotone map from raw to calibrated probability, which `calibrate` applies.
+In: encoded frames, which `data` turns into XGBoost's matrices. Out: `train` -> `Trees`, cut at the best round, which
+read any later frame; `isotonic` -> the knots of a monotone map from raw to calibrated probability, which `calibrate`
+applies.
 """
 
 from __future__ import annotations
@@ -13,9 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from shoptoolkit.behaviour.encoding import Encoder, matrix
-from shoptoolkit.behaviour.parts import OUTCOME
 from shoptoolkit.contract import to_polars
+from shoptoolkit.trees.encoding import Encoder, matrix
 
 Floats = npt.NDArray[np.float64]
 _ROWS_PER_THREAD = 50_000  # on less, threads wait for each other longer than they work; the trees are the same
@@ -71,27 +71,15 @@ class Trees:
         encoded = self.encode(frame)
         if encoded.is_empty():  # of which xgboost warns
             return np.zeros((0, encoded.width + 1))
-        return np.asarray(self.booster.predict(_data(encoded, nthread=self.nthread), **what), dtype=np.float64)
+        return np.asarray(self.booster.predict(data(encoded, nthread=self.nthread), **what), dtype=np.float64)
 
 
 def train(
-    encoder: Encoder,
-    trees: pl.DataFrame,
-    validation: pl.DataFrame,
-    *,
-    rounds: int,
-    patience: int,
-    nthread: int,
-    **settings: Any,
+    encoder: Encoder, grown: Any, held: Any, *, rounds: int, patience: int, nthread: int, **settings: Any
 ) -> Trees:
-    """Trees of the rounds up to the one with the least log-loss on the validation part. In: encoded parts, OUTCOME."""
+    """Trees of the rounds up to the one with the least log-loss on `held`. In: xgboost matrices, as of `data`."""
     import xgboost
 
-    nthread = min(nthread, 1 + len(trees) // _ROWS_PER_THREAD)
-    grown, held = (
-        _data(part.select(encoder.features), nthread=nthread, label=part[OUTCOME].to_numpy())
-        for part in (trees, validation)
-    )
     booster = xgboost.train(
         {"objective": "binary:logistic", "nthread": nthread, **_SETTINGS, **settings},
         grown,
@@ -126,7 +114,13 @@ def calibrate(raw: Floats, knots: tuple[Floats, Floats] | None) -> Floats:
     return raw if knots is None else np.interp(raw, *knots)
 
 
-def _data(encoded: pl.DataFrame, *, nthread: int, label: Floats | None = None) -> Any:
+def threads(nthread: int, rows: int) -> int:
+    """No more threads than the rows keep busy."""
+    return min(nthread, 1 + rows // _ROWS_PER_THREAD)
+
+
+def data(encoded: pl.DataFrame, *, nthread: int, label: Floats | None = None) -> Any:
+    """Encoded features as XGBoost reads them."""
     import xgboost
 
     kinds = ["c" if isinstance(dtype, pl.Enum) else "q" for dtype in encoded.dtypes]
