@@ -15,7 +15,7 @@ import polars as pl
 from shoptoolkit.contract import ContractError, EstimateTable, refused_row, to_polars
 from shoptoolkit.survival.censoring import Followed, follow, slopes
 from shoptoolkit.survival.concordance import ranks, share_row
-from shoptoolkit.survival.curves import Floats, Ints, risk_tables, spell_names
+from shoptoolkit.survival.risk import Floats, Ints, risk_tables, spell_names
 
 _LEAST = 10  # customers on either side, below which no interval is told
 

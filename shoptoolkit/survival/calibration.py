@@ -17,7 +17,8 @@ from shoptoolkit.contract import ContractError, EstimateTable, estimate_row, ref
 from shoptoolkit.contract.show import html_table
 from shoptoolkit.survival.accuracy import check_days, read_predicted, survival_at
 from shoptoolkit.survival.censoring import Followed, follow
-from shoptoolkit.survival.curves import Floats, kaplan_meier, spell_names
+from shoptoolkit.survival.curves import kaplan_meier
+from shoptoolkit.survival.risk import Floats, spell_names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

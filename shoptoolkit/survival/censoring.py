@@ -16,7 +16,7 @@ import polars as pl
 
 from shoptoolkit.contract import ContractError
 from shoptoolkit.contract.check import check_level, choose
-from shoptoolkit.survival.curves import Floats, Ints, RiskTable, risk_tables
+from shoptoolkit.survival.risk import Floats, Ints, RiskTable, risk_tables
 from shoptoolkit.survival.spells import at_the_door
 
 Flags = npt.NDArray[np.bool_]

@@ -13,7 +13,7 @@ import polars as pl
 from shoptoolkit.contract import ContractError, EstimateTable, estimate_row, refused_row, wilson
 from shoptoolkit.contract.check import choose
 from shoptoolkit.survival.censoring import Followed, follow
-from shoptoolkit.survival.curves import Ints, spell_names
+from shoptoolkit.survival.risk import Ints, spell_names
 
 
 def concordance(

@@ -21,7 +21,7 @@ from shoptoolkit.contract.show import html_table
 from shoptoolkit.survival.covariates import Covariates, asked, long_survival
 from shoptoolkit.survival.cox_door import PWP, cox_door
 from shoptoolkit.survival.cox_likelihood import Floats, Ints, Rows, State, cluster_scores, evaluate, maximise, prepare
-from shoptoolkit.survival.curves import spell_names
+from shoptoolkit.survival.risk import spell_names
 
 _NO_PREDICTION = {
     "ag": "an Andersen-Gill fit is of the rate of all orders, not of the time to the next one. Fit recurrent="

@@ -18,7 +18,7 @@ from shoptoolkit.contract import to_polars
 from shoptoolkit.contract.check import check_level, choose
 from shoptoolkit.contract.show import html_table
 from shoptoolkit.survival.covariates import Covariates, asked, long_survival
-from shoptoolkit.survival.curves import Floats, spell_names
+from shoptoolkit.survival.risk import Floats, spell_names
 from shoptoolkit.survival.spells import at_the_door
 
 _AFT = {"weibull": "WeibullAFTFitter", "log_normal": "LogNormalAFTFitter", "log_logistic": "LogLogisticAFTFitter"}
