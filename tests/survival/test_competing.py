@@ -96,7 +96,9 @@ def test_with_one_cause_it_is_one_minus_the_curve():
 
 
 def test_where_everybody_ended_by_one_cause_no_error_is_invented():
-    spells = pl.DataFrame({"customer_id": range(9), "duration_days": range(1, 10), "repurchased": True, "cause": "order"})
+    spells = pl.DataFrame(
+        {"customer_id": range(9), "duration_days": range(1, 10), "repurchased": True, "cause": "order"}
+    )
     last = aalen_johansen(spells).table.row(-1, named=True)
     assert last["incidence"] == pytest.approx(1)
     assert (last["standard_error"], last["incidence_low"]) == (None, None)
