@@ -59,7 +59,7 @@ class Covariates:
             text = pl.col(name).cast(pl.String)
             columns += [text == level for level in found[1:]] if found else [pl.col(name)]
         numbers = [column.cast(pl.Float64).alias(str(place)) for place, column in enumerate(columns)]
-        return np.ascontiguousarray(frame.select(numbers).to_numpy()).reshape(len(frame), len(columns))
+        return np.array(frame.select(numbers).to_numpy(), order="C").reshape(len(frame), len(columns))
 
     def _check(self, frame: pl.DataFrame) -> None:
         faults = [f"{name!r} is missing" for name in self.levels if name not in frame.columns]

@@ -195,7 +195,7 @@ def _refuse_collinear(information: Floats, deaths: float, names: Sequence[str], 
     """What differs within no risk set has no coefficient; nor has what the others determine there."""
     spread = np.sqrt(np.maximum(np.diag(information), 0.0) / deaths)
     if (flat := spread < 1e-6).any():
-        told = ", ".join(repr(names[k]) for k in np.flatnonzero(flat))
+        told = ", ".join(repr(names[k]) for k in np.flatnonzero(flat).tolist())
         raise ContractError(
             f"covariates: {told} never differs among those at risk at one time (in one stratum), so it has no "
             "coefficient. Leave it out, or do not stratify by it."
@@ -207,7 +207,7 @@ def _refuse_collinear(information: Floats, deaths: float, names: Sequence[str], 
     raw = vectors[:, 0] / (spread * scale)
     part = np.flatnonzero(np.abs(vectors[:, 0]) > 1e-4)
     culprit = int(part[-1])
-    told = " ".join(f"{-raw[k] / raw[culprit]:+.4g} x {names[k]!r}" for k in part[:-1])
+    told = " ".join(f"{-raw[k] / raw[culprit]:+.4g} x {names[k]!r}" for k in part[:-1].tolist())
     raise ContractError(
         f"covariates: {names[culprit]!r} is collinear: it equals {told} (but for a constant) among those at risk. "
         "Leave one of them out, or pass penalty= > 0."

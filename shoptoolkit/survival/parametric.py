@@ -163,9 +163,13 @@ def _fitted(table: pl.DataFrame, x: Any, model: str, knots: int, penalty: float)
     columns: dict[str, Any] = {"duration_col": "duration_days", "event_col": "repurchased"}
     columns |= {f"{one}_col": name for one, name in _MAY.items() if name in table.columns}
     if model in _OTHER:  # covariates move the location only, as in the others
-        first, *rest = fitter._fitted_parameter_names if model == "spline" else ("mu_", "sigma_", "lambda_")
-        moved = [name for name in x.columns if model != "spline" or name != "Intercept"]
+        first, *rest = ("mu_", "sigma_", "lambda_") if model != "spline" else fitter._fitted_parameter_names
+        moved = list(x.columns)[model == "spline" :]
         columns["regressors"] = {first: moved} | {name: ["Intercept"] for name in rest}
+    if model == "spline":  # start from a constant hazard; their start finds nothing in days
+        rate = np.log(table["repurchased"].to_numpy().sum() / table["duration_days"].to_numpy().sum())
+        start = dict(zip(rest, [rate, 1.0, *[0.0] * knots], strict=False))
+        columns["initial_point"] = {first: np.zeros(len(moved))} | {name: np.array([v]) for name, v in start.items()}
     spells = table.select(columns[one] for one in columns if one.endswith("_col")).fill_null(0.0).to_pandas()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what they warn of is looked at below
