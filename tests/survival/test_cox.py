@@ -11,6 +11,7 @@ from sksurv.linear_model import CoxPHSurvivalAnalysis
 from sksurv.util import Surv
 
 from shoptoolkit.contract import ContractError
+from shoptoolkit.figures import hazard_ratios
 from shoptoolkit.survival import fit_cox, schoenfeld_test
 
 X = ["a", "b"]
@@ -520,3 +521,17 @@ def test_it_reads_well():
     fit = fit_cox(spells(21), covariates=X)
     assert repr(fit).startswith("CoxFit of 120 rows, ")
     assert "hazard ratios above 1: sooner back" in fit._repr_html_()
+
+
+@pytest.mark.parametrize("scale", [0.1, 1, 20])
+def test_the_figure_draws_the_hazard_ratios_of_the_table(scale):
+    frame = spells(22).with_columns(pl.col("a") * scale)
+    fit = fit_cox(frame, covariates=X)
+    ax = hazard_ratios(fit)
+    ax.figure.canvas.draw()
+    lines = [line.get_xdata() for line in ax.lines if len(line.get_xdata()) == 2][1:]
+    assert np.log(np.array(lines)) == pytest.approx(fit.table.select("low", "high").to_numpy())
+    assert [tick.get_text() for tick in ax.get_yticklabels()] == X
+    assert ax.get_xscale() == "log"
+    shown = [tick for tick in ax.get_xticks() if ax.get_xlim()[0] <= tick <= ax.get_xlim()[1]]
+    assert 2 <= len(shown) <= 10

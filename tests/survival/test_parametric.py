@@ -80,13 +80,14 @@ def test_without_covariates_it_is_one_curve_near_kaplan_meier():
         ({"frame": rossi().with_columns(fin=2)}, "'fin' is always 2"),
         ({"frame": rossi().with_columns(customer_id=1)}, "'customer_id' repeats"),
         ({"frame": rossi().with_columns(arrest=0)}, "none of 432 ended in a repurchase"),
+        ({"frame": rossi().with_columns(age=2 * pl.col("fin"))}, r"'age' is collinear: it equals \+2 x 'fin'"),
         (
-            {"frame": rossi().with_columns(age=2 * pl.col("fin"))},
-            "model 'weibull': .*Take a simpler model such as 'weibull', or fewer covariates",
+            {"frame": rossi().with_columns(age="arrest")},
+            "model 'weibull': the spells do not tell lambda_ age, .*Take a simpler model",
         ),
         (
-            {"model": "spline", "frame": rossi().with_columns(age=2 * pl.col("fin"))},
-            "model 'spline': .*Take fewer knots, a simpler model",
+            {"model": "spline", "frame": rossi().with_columns(week=10.0, arrest=1)},
+            "model 'spline': lifelines' search did not converge. Take fewer knots, a simpler model",
         ),
     ],
 )
