@@ -4,6 +4,7 @@ from shoptoolkit.figures.behaviour import orders, rfm
 from shoptoolkit.figures.curves import cohorts, cumulative_incidence, cumulative_orders, spells, survival_curve
 from shoptoolkit.figures.estimates import estimates
 from shoptoolkit.figures.explain import beeswarm, importance_bar, reliability, waterfall
+from shoptoolkit.figures.regression import hazard_ratios
 from shoptoolkit.figures.style import end_labels, hero_axes, set_style, y_label
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "cumulative_orders",
     "end_labels",
     "estimates",
+    "hazard_ratios",
     "hero_axes",
     "importance_bar",
     "orders",
