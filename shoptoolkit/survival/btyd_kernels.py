@@ -40,38 +40,45 @@ def likelihood(model: int, theta: Floats, x: Ints, tx: Floats, age: Floats) -> t
     most = needed.max() if len(x) else 0
     rise, fall = np.zeros((5, most + 1)), np.zeros((5, most + 1))
     for i in range(len(x)):
-        mine = theta[i] if len(theta) > 1 else theta[0]
-        if i == 0 or len(theta) > 1:
-            _fill(rise, fall, model, mine, needed[i] if len(theta) > 1 else most)
+        j = i if len(theta) > 1 else 0
+        if j == i:
+            _fill(rise, fall, model, theta[j], needed[i] if len(theta) > 1 else most)
         if model == PARETO:
-            value[i], alive[i] = _pareto(mine, x[i], tx[i], age[i], rise, fall, slope[i])
+            value[i], alive[i] = _pareto(theta[j], x[i], tx[i], age[i], rise, fall, slope[i])
         elif model == BG_BB:
-            value[i], alive[i] = _bg_bb(mine, x[i], int(tx[i]), int(age[i]), rise, fall, slope[i])
-        else:
-            value[i], alive[i] = _bg(mine, x[i], x[i] + (model == MBG), tx[i], age[i], rise, fall, slope[i])
-        slope[i] *= mine
+            value[i], alive[i] = _bg_bb(theta[j], x[i], int(tx[i]), int(age[i]), rise, fall, slope[i])
+        else:  # the one for millions of rows: no views of arrays
+            known = theta[j, 0], theta[j, 1], theta[j, 2], theta[j, 3]
+            told = _bg(known, x[i], x[i] + (model == MBG), tx[i], age[i], rise, fall)
+            value[i], alive[i], slope[i, 0], slope[i, 1], slope[i, 2], slope[i, 3] = told
+        for k in range(4):
+            slope[i, k] *= theta[j, k]
     return value, alive, slope
 
 
 @njit(cache=True)
-def _bg(theta, x, m, tx, age, rise, fall, slope):  # type: ignore[no-untyped-def]
+def _bg(theta, x, m, tx, age, rise, fall):  # type: ignore[no-untyped-def]
     """BG/NBD with m = x coins thrown so far, MBG/NBD with m = x + 1 (one more at the first order).
 
     Alive: (r)_x alpha^r (alpha+T)^-(r+x) (b)_m / (a+b)_m. Left after the last order: that times
     a / (b+m-1) ((alpha+T) / (alpha+tx))^(r+x), if a coin was thrown at all.
     Fader, Hardie and Lee (2005), Marketing Science 24, eq. 6; Batislam et al. (2007), Wagner and Hoppe (2008), IJRM.
     """
-    r, alpha, a, b = theta
-    until, last = log(alpha + age), log(alpha + tx)
-    total = rise[0, x] + r * log(alpha) - (r + x) * until + rise[1, m] - rise[2, m]
-    odds = log(a) - log(b + m - 1) + (r + x) * (until - last) if m > 0 else -np.inf
-    total += odds + log1p(exp(-odds)) if odds > 0 else log1p(exp(odds))
-    gone = 1 / (1 + exp(-odds))
-    slope[0] = fall[0, x] + log(alpha) - until + gone * (until - last)
-    slope[1] = r / alpha - (r + x) * ((1 - gone) / (alpha + age) + gone / (alpha + tx))
-    slope[2] = gone / a - fall[2, m]
-    slope[3] = fall[1, m] - fall[2, m] - (gone / (b + m - 1) if m > 0 else 0.0)
-    return total, 1 / (1 + exp(odds))
+    r, alpha, a, _ = theta  # b is in the tables
+    until, start = log(alpha + age), log(alpha)
+    total = rise[0, x] + r * start - (r + x) * until + rise[1, m] - rise[2, m]
+    at_r, at_alpha = fall[0, x] + start - until, r / alpha - (r + x) / (alpha + age)
+    if m == 0:
+        return total, 1.0, at_r, at_alpha, 0.0, 0.0
+    more = until - log(alpha + tx)
+    odds = log(a) - (rise[1, m] - rise[1, m - 1]) + (r + x) * more
+    small = exp(-abs(odds))
+    gone, stayed = (1.0, small) if odds > 0 else (small, 1.0)
+    gone, stayed = gone / (1 + small), stayed / (1 + small)
+    at_alpha += gone * (r + x) * (1 / (alpha + age) - 1 / (alpha + tx))
+    at_b = fall[1, m] - fall[2, m] - gone * (fall[1, m] - fall[1, m - 1])
+    total += max(odds, 0.0) + log1p(small)
+    return total, stayed, at_r + gone * more, at_alpha, gone / a - fall[2, m], at_b
 
 
 @njit(cache=True)

@@ -23,6 +23,7 @@ from shoptoolkit.survival.btyd_optimum import climb, parameter_table
 from shoptoolkit.survival.summaries import HISTORY
 
 _X, _LATE, _AGE = HISTORY
+_FEW = 8_000  # histories enough to find the best start
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -199,9 +200,9 @@ class OrdersFit:
     def _rows(self, frame: Any) -> tuple[pl.DataFrame, Histories, npt.NDArray[np.int64]]:
         """What is told of each row, the different histories, and which of them a row has."""
         table = to_polars(frame)
-        rows = read_histories(table, self.model, (self.covariates_rate, self.covariates_dropout), None)
+        rows = read_histories(table, self.model, (self.covariates_rate, self.covariates_dropout), None, self.unit_days)
         kept = [name for name in ("customer_id", *HISTORY) if name in table.columns]
-        return table.select(kept), rows, rows.places(table)
+        return table.select(kept), rows, rows.places()
 
     def _theta(self, rows: Histories, at: Floats | None = None) -> Floats:
         return parameters(self.at if at is None else at, MODELS[self.model], rows.designs)
@@ -293,21 +294,19 @@ def fit_orders(
     if not (np.isfinite(unit_days) and unit_days > 0):
         raise ValueError(f"unit_days is {unit_days}; it must be a number of days > 0, e.g. 7.0 for weeks.")
     form, covariates = MODELS[model], (tuple(covariates_rate), tuple(covariates_dropout))
-    rows = read_histories(summary, model, covariates, weight)
+    rows = read_histories(summary, model, covariates, weight, unit_days)
     if not rows.x.any():
         raise ValueError(
             f"summary: none of {rows.weight.sum():,.0f} customers ordered again, so no rate can be told. Take a later "
             "as_of or more customers."
         )
     names = [*form.names, *(f"rate:{name}" for name in covariates[0]), *(f"dropout:{name}" for name in covariates[1])]
-    scale = np.concatenate(
-        [
-            np.ones(4),
-            *(_spread(design, rows.weight, names) for design, names in zip(rows.designs, covariates, strict=True)),
-        ]
-    )
+    spread = [_spread(one, rows.weight, chosen) for one, chosen in zip(rows.designs, covariates, strict=True)]
+    scale = np.concatenate([np.ones(4), *spread])
     first = _starts(model, rows, len(names)) + [_own_start(start, names) * scale for start in starts]
-    found = climb(_objective(form, rows, scale), first, float(rows.weight.sum()), f"fit_orders of {model}")
+    objective, n = _objective(form, rows, scale), float(rows.weight.sum())
+    few = _objective(form, rows.every(len(rows.x) // _FEW), scale) if len(rows.x) >= 2 * _FEW else None
+    found = climb(objective, first, n, f"fit_orders of {model}", rehearsal=few)
     found = replace(found, at=found.at / scale, information=found.information * np.outer(scale, scale))
     return OrdersFit(
         table=parameter_table(found, names, 4, level),
