@@ -222,26 +222,26 @@ def _log_2f1(a, b, c, z):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def draw(model, theta, alive, x, age, horizon, discount, shape, scale, rng, counts, values):  # type: ignore[no-untyped-def]
-    """One life after T for each history, with its own hidden rates: orders in `counts`, discounted amounts in `values`.
+def draw(model, theta, alive, x, age, horizon, discount, spend, mean, rng, counts, values):  # type: ignore[no-untyped-def]
+    """One life after T for each history, with hidden rates of its own: orders in `counts`, discounted sums in `values`.
 
-    An order is worth Gamma(shape) / scale[i]; with an empty `scale` nothing is.
+    An order is worth Gamma(p) / nu, nu ~ Gamma(p x + q) / (gamma + x mean); with an empty `spend` = (p, q, gamma) nothing
+    is. What is hidden is drawn when it is needed first: most customers order no more.
     """
     for i in range(len(x)):
         counts[i] = 0
         if rng.random() >= alive[i]:
             continue
-        r, alpha, s, beta = theta[i] if len(theta) > 1 else theta[0]
-        end, now, leave = horizon, 0.0, 0.0
+        j = i if len(theta) > 1 else 0
+        r, alpha, s, beta = theta[j, 0], theta[j, 1], theta[j, 2], theta[j, 3]
+        end, now, leave, nu = horizon, 0.0, -1.0, 0.0
         if model == BG_BB:
             rate, leave = rng.beta(r + x[i], alpha + age[i] - x[i]), rng.beta(s, beta + age[i])
         else:
             rate = rng.gamma(r + x[i], 1.0) / (alpha + age[i])
-            if model == PARETO:
-                quit = rng.gamma(s, 1.0) / (beta + age[i])
-                end = min(end, rng.exponential(1.0) / quit) if quit > 0 else end
-            else:
-                leave = rng.beta(s, beta + x[i] + (model == MBG))
+        if model == PARETO:
+            hazard = rng.gamma(s, 1.0) / (beta + age[i])
+            end = min(end, rng.exponential(1.0) / hazard) if hazard > 0 else end
         while rate > 0:
             ordered = True
             if model == BG_BB:
@@ -255,7 +255,10 @@ def draw(model, theta, alive, x, age, horizon, discount, shape, scale, rng, coun
                     break
             if ordered:
                 counts[i] += 1
-                if len(scale):
-                    values[i] += exp(-discount * now) * rng.gamma(shape, 1.0) / scale[i]
-            if model != PARETO and model != BG_BB and rng.random() < leave:
-                break
+                if len(spend):
+                    nu = nu if nu > 0 else rng.gamma(spend[0] * x[i] + spend[1], 1.0) / (spend[2] + x[i] * mean[i])
+                    values[i] += exp(-discount * now) * rng.gamma(spend[0], 1.0) / nu
+            if model == BG or model == MBG:
+                leave = leave if leave >= 0 else rng.beta(s, beta + x[i] + (model == MBG))
+                if rng.random() < leave:
+                    break

@@ -120,7 +120,7 @@ class OrdersFit:
             `["orders"].to_numpy()` has one row per customer).
         """
         rng = np.random.default_rng(rng)
-        table, counts = self.live(frame, self.draw_parameters(draws, rng), horizon_days, rng)
+        table, counts, _ = self.live(frame, self.draw_parameters(draws, rng), horizon_days, rng)
         return table.with_columns(pl.Series("orders", np.ascontiguousarray(counts.T)))
 
     def draw_parameters(self, draws: int, rng: np.random.Generator) -> Floats:
@@ -137,32 +137,26 @@ class OrdersFit:
         rng: np.random.Generator,
         *,
         discount_rate: float = 0.0,
-        shapes: Floats | None = None,
-        scale: Floats | None = None,
-        values: Floats | None = None,
-    ) -> tuple[pl.DataFrame, npt.NDArray[np.int32]]:
-        """What is told of each row, and its orders in each world (a row each), given the parameters of the worlds.
+        spend: Floats | None = None,
+        mean: Floats | None = None,
+    ) -> tuple[pl.DataFrame, npt.NDArray[np.int32], Floats]:
+        """What is told of each row, its orders in each world and their discounted value (a row per world).
 
-        With `shapes` (one per world) and `scale` (like the orders) each order brings a discounted Gamma(shape) / scale,
-        added up in `values`.
+        `worlds` has the parameters of a world in each row, and `spend` those of its Gamma-Gamma model (p, q, gamma),
+        with the `mean` value of each customer's repeat orders; without them orders have no value.
         """
         from shoptoolkit.survival.btyd_kernels import draw
 
         table, rows, place = self._rows(frame)
         horizon, discount, model = self._horizon(horizon_days), self.discount(discount_rate), MODELS[self.model].place
-        counts, x, age, none = (
-            np.empty((len(worlds), len(place)), np.int32),
-            rows.x[place],
-            rows.age[place],
-            np.empty(0),
-        )
+        x, age, money = rows.x[place], rows.age[place], np.empty(0) if mean is None else mean
+        of_spend = np.empty((len(worlds), 0)) if spend is None else spend
+        counts, values = np.empty((len(worlds), len(x)), np.int32), np.zeros((len(worlds), len(money)))
         for k, at in enumerate(worlds):
             theta = self._theta(rows, at)
             alive, mine = self._alive(theta, rows)[place], theta[place] if len(theta) > 1 else theta
-            spend = (none, none) if scale is None or values is None else (scale[k], values[k])
-            shape = 1.0 if shapes is None else shapes[k]
-            draw(model, mine, alive, x, age, horizon, discount, shape, spend[0], rng, counts[k], spend[1])
-        return table, counts
+            draw(model, mine, alive, x, age, horizon, discount, of_spend[k], money, rng, counts[k], values[k])
+        return table, counts, values
 
     def total(self, frame: Any, each: Floats, horizon_days: float, discount_rate: float) -> tuple[Floats, Floats]:
         """Expected orders of each row, and the slopes in `at` of their sum, an order of a row counted as `each`."""
