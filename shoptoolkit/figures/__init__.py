@@ -2,6 +2,7 @@
 
 from shoptoolkit.figures.behaviour import orders, rfm
 from shoptoolkit.figures.curves import cohorts, spells, survival_curve
+from shoptoolkit.figures.customers import customer_value, orders_forecast, p_alive
 from shoptoolkit.figures.estimates import estimates
 from shoptoolkit.figures.explain import beeswarm, importance_bar, reliability, waterfall
 from shoptoolkit.figures.style import end_labels, hero_axes, set_style, y_label
@@ -9,11 +10,14 @@ from shoptoolkit.figures.style import end_labels, hero_axes, set_style, y_label
 __all__ = [
     "beeswarm",
     "cohorts",
+    "customer_value",
     "end_labels",
     "estimates",
     "hero_axes",
     "importance_bar",
     "orders",
+    "orders_forecast",
+    "p_alive",
     "reliability",
     "rfm",
     "set_style",

@@ -225,8 +225,8 @@ def _log_2f1(a, b, c, z):  # type: ignore[no-untyped-def]
 def draw(model, theta, alive, x, age, horizon, discount, spend, mean, rng, counts, values):  # type: ignore[no-untyped-def]
     """One life after T for each history, with hidden rates of its own: orders in `counts`, discounted sums in `values`.
 
-    An order is worth Gamma(p) / nu, nu ~ Gamma(p x + q) / (gamma + x mean); with an empty `spend` = (p, q, gamma) nothing
-    is. What is hidden is drawn when it is needed first: most customers order no more.
+    An order is worth Gamma(p) / nu, nu ~ Gamma(p x + q) / (gamma + x mean); with an empty `spend` = (p, q, gamma)
+    nothing is. What is hidden is drawn when it is needed first: most customers order no more.
     """
     for i in range(len(x)):
         counts[i] = 0
@@ -256,9 +256,10 @@ def draw(model, theta, alive, x, age, horizon, discount, spend, mean, rng, count
             if ordered:
                 counts[i] += 1
                 if len(spend):
-                    nu = nu if nu > 0 else rng.gamma(spend[0] * x[i] + spend[1], 1.0) / (spend[2] + x[i] * mean[i])
+                    if nu == 0:
+                        nu = max(rng.gamma(spend[0] * x[i] + spend[1], 1.0), 1e-300) / (spend[2] + x[i] * mean[i])
                     values[i] += exp(-discount * now) * rng.gamma(spend[0], 1.0) / nu
-            if model == BG or model == MBG:
+            if model <= MBG:
                 leave = leave if leave >= 0 else rng.beta(s, beta + x[i] + (model == MBG))
                 if rng.random() < leave:
                     break
