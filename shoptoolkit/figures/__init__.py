@@ -2,6 +2,7 @@
 
 from shoptoolkit.figures.behaviour import orders, rfm
 from shoptoolkit.figures.curves import cohorts, cumulative_incidence, cumulative_orders, spells, survival_curve
+from shoptoolkit.figures.customers import customer_value, orders_forecast, p_alive
 from shoptoolkit.figures.estimates import estimates
 from shoptoolkit.figures.explain import beeswarm, importance_bar, reliability, waterfall
 from shoptoolkit.figures.regression import hazard_ratios
@@ -12,12 +13,15 @@ __all__ = [
     "cohorts",
     "cumulative_incidence",
     "cumulative_orders",
+    "customer_value",
     "end_labels",
     "estimates",
     "hazard_ratios",
     "hero_axes",
     "importance_bar",
     "orders",
+    "orders_forecast",
+    "p_alive",
     "reliability",
     "rfm",
     "set_style",
