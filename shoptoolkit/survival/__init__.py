@@ -1,6 +1,7 @@
 """Spells -> curves, restricted means, cohorts: do customers come back, and when?"""
 
 from shoptoolkit.survival.adapters import conversion_spells, win_price_spells
+from shoptoolkit.survival.backtest import Backtest, backtest
 from shoptoolkit.survival.buy_till_you_die import OrdersFit, fit_orders
 from shoptoolkit.survival.cohort_fits import CohortFit, fit_cohorts
 from shoptoolkit.survival.cohorts import Cohorts, cohorts
@@ -11,11 +12,13 @@ from shoptoolkit.survival.spells import repurchase_spells
 from shoptoolkit.survival.summaries import summarise_orders
 
 __all__ = [
+    "Backtest",
     "CohortFit",
     "Cohorts",
     "EarliestReturn",
     "OrdersFit",
     "SurvivalCurve",
+    "backtest",
     "cohorts",
     "conversion_spells",
     "earliest_return",
