@@ -4,11 +4,16 @@ from shoptoolkit.figures.behaviour import orders, rfm
 from shoptoolkit.figures.curves import cohorts, spells, survival_curve
 from shoptoolkit.figures.estimates import estimates
 from shoptoolkit.figures.explain import beeswarm, importance_bar, reliability, waterfall
+from shoptoolkit.figures.forecasts import backtest, backtest_pit, cohort_forecast, earliest_return
 from shoptoolkit.figures.style import end_labels, hero_axes, set_style, y_label
 
 __all__ = [
+    "backtest",
+    "backtest_pit",
     "beeswarm",
+    "cohort_forecast",
     "cohorts",
+    "earliest_return",
     "end_labels",
     "estimates",
     "hero_axes",

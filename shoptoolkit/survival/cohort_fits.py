@@ -43,7 +43,8 @@ class CohortFit:
 
     `table`: parameter, estimate, standard_error, low, high (on the log scale; null where the likelihood is flat:
     customers too alike to tell the parameters apart, their forecasts remain). `observed`: period_number, n_at_risk,
-    n_lost, over all cohorts. `sbg_p_value`: of the likelihood ratio of sBG within BdW (c = 1), null for sBG.
+    n_lost, share (kept since the start), over all cohorts. `sbg_p_value`: of the likelihood ratio of sBG within BdW
+    (c = 1), null for sBG.
     """
 
     table: pl.DataFrame
@@ -186,7 +187,7 @@ def fit_cohorts(
     covariance, known = _covariance(theta, at_risk, lost)
     return CohortFit(
         table=_table(_PARAMETERS[model], theta, np.where(known, np.diag(covariance), np.nan), level),
-        observed=pl.DataFrame({"period_number": np.arange(1, len(lost) + 1), "n_at_risk": at_risk, "n_lost": lost}),
+        observed=_observed(at_risk, lost),
         model=model,
         log_likelihood=log_likelihood,
         sbg_p_value=p_value,
@@ -330,6 +331,12 @@ def _covariance(theta: Floats, at_risk: Floats, lost: Floats) -> tuple[Floats, n
     inverse = (vectors[:, steep] / values[steep]) @ vectors[:, steep].T
     inside = [low + 0.01 < one < high - 0.01 for one, (low, high) in zip(theta, _BOUNDS)]
     return inverse, np.array(inside) & steep.all()
+
+
+def _observed(at_risk: Floats, lost: Floats) -> pl.DataFrame:
+    kept = np.cumprod(1 - lost / np.maximum(at_risk, 1e-300))  # the product limit, for cohorts of several ages
+    periods = np.arange(1, len(lost) + 1)
+    return pl.DataFrame({"period_number": periods, "n_at_risk": at_risk, "n_lost": lost, "share": kept})
 
 
 def _table(names: Sequence[str], theta: Floats, variance: Floats, level: float) -> pl.DataFrame:
