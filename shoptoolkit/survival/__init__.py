@@ -9,21 +9,27 @@ from shoptoolkit.survival.conformal import EarliestReturn, earliest_return
 from shoptoolkit.survival.curves import SurvivalCurve, kaplan_meier
 from shoptoolkit.survival.restricted_mean import restricted_mean, restricted_mean_difference
 from shoptoolkit.survival.spells import repurchase_spells
+from shoptoolkit.survival.spend import SpendFit, fit_spend
 from shoptoolkit.survival.summaries import summarise_orders
+from shoptoolkit.survival.value import CustomerValue, customer_value
 
 __all__ = [
     "Backtest",
     "CohortFit",
     "Cohorts",
+    "CustomerValue",
     "EarliestReturn",
     "OrdersFit",
+    "SpendFit",
     "SurvivalCurve",
     "backtest",
     "cohorts",
     "conversion_spells",
+    "customer_value",
     "earliest_return",
     "fit_cohorts",
     "fit_orders",
+    "fit_spend",
     "kaplan_meier",
     "repurchase_spells",
     "restricted_mean",

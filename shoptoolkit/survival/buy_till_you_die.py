@@ -69,8 +69,7 @@ class OrdersFit:
             = 1 is an artefact: in the BG/NBD nobody leaves before a repeat order (the MBG/NBD mends it).
         """
         table, rows, place = self._rows(frame)
-        logit, error = self._with_error(lambda theta: _logit(self._alive(theta, rows)), rows)
-        reach = NormalDist().inv_cdf(0.5 + self.level / 2) * error
+        logit, reach = self._with_reach(lambda theta: _logit(self._alive(theta, rows)), rows)
         bounds = [1 / (1 + np.exp(-np.clip(one, -700, 700))) for one in (logit, logit - reach, logit + reach)]
         names = ("p_alive", "p_alive_low", "p_alive_high")
         is_artefact = (pl.col(_X) == 0) & pl.lit(self.model == "bg_nbd")
@@ -100,8 +99,7 @@ class OrdersFit:
         """
         table, rows, place = self._rows(frame)
         horizon, discount = self._horizon(horizon_days), self.discount(discount_rate)
-        logs, error = self._with_error(lambda theta: np.log(self._orders(theta, rows, horizon, discount)), rows)
-        reach = NormalDist().inv_cdf(0.5 + self.level / 2) * error
+        logs, reach = self._with_reach(lambda theta: np.log(self._orders(theta, rows, horizon, discount)), rows)
         names = ("expected_orders", "expected_orders_low", "expected_orders_high")
         values = zip(names, (logs, logs - reach, logs + reach), strict=True)
         return table.with_columns(pl.Series(name, np.exp(one)[place]) for name, one in values)
@@ -120,16 +118,57 @@ class OrdersFit:
             customer_id (if there), repeat_orders, last_order_age, age, orders (an array of `draws` numbers;
             `["orders"].to_numpy()` has one row per customer).
         """
+        rng = np.random.default_rng(rng)
+        table, counts = self.live(frame, self.draw_parameters(draws, rng), horizon_days, rng)
+        return table.with_columns(pl.Series("orders", np.ascontiguousarray(counts.T)))
+
+    def draw_parameters(self, draws: int, rng: np.random.Generator) -> Floats:
+        """Parameters as `at` has them, one row each, normal around it."""
+        if draws < 1:
+            raise ValueError(f"draws is {draws}; it must be at least 1.")
+        return rng.multivariate_normal(self.at, self.covariance, size=draws, method="eigh")
+
+    def live(
+        self,
+        frame: Any,
+        worlds: Floats,
+        horizon_days: float,
+        rng: np.random.Generator,
+        *,
+        discount_rate: float = 0.0,
+        shapes: Floats | None = None,
+        scale: Floats | None = None,
+        values: Floats | None = None,
+    ) -> tuple[pl.DataFrame, npt.NDArray[np.int32]]:
+        """What is told of each row, and its orders in each world (a row each), given the parameters of the worlds.
+
+        With `shapes` (one per world) and `scale` (like the orders) each order brings a discounted Gamma(shape) / scale,
+        added up in `values`.
+        """
         from shoptoolkit.survival.btyd_kernels import draw
 
-        rng, (table, rows, place) = np.random.default_rng(rng), self._rows(frame)
-        horizon, none, place_of_model = self._horizon(horizon_days), np.empty(0), MODELS[self.model].place
-        counts = np.empty((draws, len(place)), np.int32)
-        for one in counts:
-            theta = self._theta(rows, self._drawn(rng))
+        table, rows, place = self._rows(frame)
+        horizon, discount, model = self._horizon(horizon_days), self.discount(discount_rate), MODELS[self.model].place
+        counts, x, age, none = (
+            np.empty((len(worlds), len(place)), np.int32),
+            rows.x[place],
+            rows.age[place],
+            np.empty(0),
+        )
+        for k, at in enumerate(worlds):
+            theta = self._theta(rows, at)
             alive, mine = self._alive(theta, rows)[place], theta[place] if len(theta) > 1 else theta
-            draw(place_of_model, mine, alive, rows.x[place], rows.age[place], horizon, 0.0, 1.0, none, rng, one, none)
-        return table.with_columns(pl.Series("orders", np.ascontiguousarray(counts.T)))
+            spend = (none, none) if scale is None or values is None else (scale[k], values[k])
+            shape = 1.0 if shapes is None else shapes[k]
+            draw(model, mine, alive, x, age, horizon, discount, shape, spend[0], rng, counts[k], spend[1])
+        return table, counts
+
+    def total(self, frame: Any, each: Floats, horizon_days: float, discount_rate: float) -> tuple[Floats, Floats]:
+        """Expected orders of each row, and the slopes in `at` of their sum, an order of a row counted as `each`."""
+        _, rows, place = self._rows(frame)
+        horizon, discount = self._horizon(horizon_days), self.discount(discount_rate)
+        value, slopes = self._with_slopes(lambda theta: self._orders(theta, rows, horizon, discount), rows)
+        return value[place], slopes @ np.bincount(place, weights=each, minlength=len(value))
 
     def expected_new(self, days: Sequence[float]) -> pl.DataFrame:
         """How many repeat orders does a new customer place, on average, by each of these days after the first order?
@@ -167,9 +206,6 @@ class OrdersFit:
     def _theta(self, rows: Histories, at: Floats | None = None) -> Floats:
         return parameters(self.at if at is None else at, MODELS[self.model], rows.designs)
 
-    def _drawn(self, rng: np.random.Generator) -> Floats:
-        return rng.multivariate_normal(self.at, self.covariance, method="eigh")
-
     def _alive(self, theta: Floats, rows: Histories) -> Floats:
         from shoptoolkit.survival.btyd_kernels import likelihood
 
@@ -182,12 +218,17 @@ class OrdersFit:
         alive = self._alive(theta, rows)
         return np.maximum(alive * orders_if_alive(place, theta, rows.x, rows.age, horizon, discount), 1e-300)
 
-    def _with_error(self, of: Callable[[Floats], Floats], rows: Histories) -> tuple[Floats, Floats]:
-        """A function of the parameters, one value per row, and its standard error by the delta method."""
+    def _with_slopes(self, of: Callable[[Floats], Floats], rows: Histories) -> tuple[Floats, Floats]:
+        """A function of the parameters, one value per history, and its slopes in `at`, one row each."""
         by = 1e-4 * np.eye(len(self.at))
         slopes = [(of(self._theta(rows, self.at + h)) - of(self._theta(rows, self.at - h))) / 2e-4 for h in by]
-        error = np.sqrt(np.maximum(np.einsum("ki,kl,li->i", slopes, self.covariance, slopes, optimize=True), 0))
-        return of(self._theta(rows)), error
+        return of(self._theta(rows)), np.array(slopes)
+
+    def _with_reach(self, of: Callable[[Floats], Floats], rows: Histories) -> tuple[Floats, Floats]:
+        """The function, and how far its interval reaches either way (delta method)."""
+        value, slopes = self._with_slopes(of, rows)
+        variance = np.einsum("ki,kl,li->i", slopes, self.covariance, slopes, optimize=True)
+        return value, NormalDist().inv_cdf(0.5 + self.level / 2) * np.sqrt(np.maximum(variance, 0))
 
 
 def fit_orders(
