@@ -17,7 +17,7 @@ import numpy.typing as npt
 import polars as pl
 from scipy import stats
 
-from shoptoolkit.contract import ContractError, to_polars
+from shoptoolkit.contract import Contract, ContractError, Orders, require, to_polars
 from shoptoolkit.contract.check import check_level, choose
 from shoptoolkit.contract.clock import day_of, local_day
 from shoptoolkit.contract.show import html_table
@@ -136,22 +136,18 @@ def backtest(
     edges = np.unique(np.linspace(0, horizon_days, periods + 1).round().astype(int))
     days = _origins(origins, horizon_days, day_of(as_of, timezone=timezone), timezone)
     occasions = _occasions(orders, by, timezone)
+    options = {"since": since, "unit_days": unit_days, "timezone": timezone}
     fits, told, parts, errors = {}, [], [], []
     for origin in days:
-        options = {"since": since, "unit_days": unit_days, "timezone": timezone}
-        try:
-            summary = summarise_orders(orders, as_of=origin, value=None, **options)  # type: ignore[arg-type]
-            fits[origin] = fit = fit_orders(summary, model=model, unit_days=unit_days)
-        except ValueError as error:
-            raise type(error)(f"origin {origin}: {error}") from error
+        summary, fits[origin] = _fitted(orders, origin, model, options)
         rows = _seen(summary, occasions, origin, edges, by)
-        expected, slopes = _forecast(fit, summary, edges)
+        expected, slopes = _forecast(fits[origin], summary, edges)
         own = pl.col("repeat_orders") / pl.col("age").clip(1e-9) * horizon_days / unit_days
-        pit = _transform(fit, summary, rows["observed"], horizon_days, draws, rng)
+        pit = _transform(fits[origin], summary, rows["observed"], horizon_days, draws, rng)
         rows = rows.with_columns(pl.Series("expected", expected[0]), own_rate=own, pit=pit)
         kinds = _kinds(rows, expected, by)
         places = [0] * (len(kinds) - len(expected) + 1) + list(range(1, len(expected)))
-        errors += [_parameter_error(part, slopes[k], fit.covariance) for part, k in zip(kinds, places)]
+        errors += [_parameter_error(part, slopes[k], fits[origin].covariance) for part, k in zip(kinds, places)]
         parts += kinds
         told.append(rows)
     seen = pl.concat(told)
@@ -182,13 +178,24 @@ def _origins(origins: Sequence[Day], horizon: int, end: date, timezone: str) -> 
     return days
 
 
+def _fitted(orders: Any, origin: date, model: str, options: dict[str, Any]) -> tuple[pl.DataFrame, OrdersFit]:
+    try:
+        summary = summarise_orders(orders, as_of=origin, value=None, **options)
+        return summary, fit_orders(summary, model=model, unit_days=options["unit_days"])
+    except ValueError as error:
+        raise type(error)(f"origin {origin}: {error}") from error
+
+
 def _occasions(orders: Any, by: str | None, timezone: str) -> pl.DataFrame:
     """Each customer's days with an order, with the first of them and `by` on it."""
     frame = to_polars(orders)
     if by is not None and by not in frame.columns:
         raise ContractError(f"orders: no column {by!r}. It has: {', '.join(frame.columns)}.")
+    kept = frame.select([name for name in dict.fromkeys(("customer_id", "ordered_at", by)) if name in frame.columns])
     split = [pl.col(by).cast(pl.String).fill_null("unknown").alias("split")] if by else []
-    table = frame.select("customer_id", "ordered_at", local_day("ordered_at", timezone=timezone).alias("day"), *split)
+    fields = {name: Orders.fields[name] for name in ("customer_id", "ordered_at")}
+    table = require(kept, Contract(name="orders", fields=fields))
+    table = table.select("customer_id", "ordered_at", local_day("ordered_at", timezone=timezone).alias("day"), *split)
     table = table.sort("customer_id", "ordered_at").unique(["customer_id", "day"], keep="first", maintain_order=True)
     first = table.group_by("customer_id", maintain_order=True).first().rename({"day": "first"}).drop("ordered_at")
     return table.select("customer_id", "day").join(first, on="customer_id")

@@ -221,18 +221,17 @@ def _survivors(
     rows = frame.select(
         name=name, period=pl.col(period).cast(pl.Float64), given=pl.col(survivors).cast(pl.Float64), base=base
     ).sort("name", "period")
-    limit = "" if size is None else " and at most 1, for size= says that they are shares (percent: divide by 100)"
-    if (
-        rows.is_empty()
-        or rows.null_count().sum_horizontal()[0]
-        or rows.select(
-            (pl.col("given") < 0) | (~pl.col("given").is_finite()) | ((pl.col("given") > 1) & (size is not None))
+    given = pl.col("given")
+    if size is None:  # counts of customers; published percentages, times their base, come within a rounding error
+        allowed, what = (
+            (given >= 0) & ((given - given.round()).abs() < 1e-6),
+            "a whole number >= 0 (of shares say size=)",
         )
-        .to_series()
-        .any()
-    ):
-        raise ContractError(f"table: {survivors!r} must be a number >= 0{limit}, in every row, with its period.")
-    counts = rows.with_columns(counts=pl.col("given") * pl.col("base"))
+    else:
+        allowed, what = given.is_between(0, 1), "a share from 0 to 1, as size= says (percent: divide by 100)"
+    if rows.is_empty() or rows.null_count().sum_horizontal()[0] or not rows.select(allowed.all()).item():
+        raise ContractError(f"table: {survivors!r} must be {what}, in every row, with its period.")
+    counts = rows.with_columns(counts=given * pl.col("base"))
     parts = counts.partition_by("name", maintain_order=True)
     return [_one(part, period=period, survivors=survivors, whole=whole) for part in parts]
 

@@ -135,6 +135,15 @@ def test_row_order_and_names_do_not_matter(told):
     assert again.pit_p_value == pytest.approx(told.pit_p_value, abs=1e-6)
 
 
+def test_weeks_are_days_by_seven_and_an_open_history_takes_since():
+    days, weeks = (backtest(world(0), origins=ORIGINS, unit_days=unit, **OPTIONS) for unit in (1.0, 7.0))
+    np.testing.assert_allclose(weeks.table["expected"], days.table["expected"], rtol=1e-4)
+    np.testing.assert_allclose(weeks.yardsticks["expected"], days.yardsticks["expected"], rtol=1e-4)
+    later = backtest(world(0).drop("history_known"), origins=ORIGINS, since="2024-02-01", **OPTIONS)
+    assert later.table["group"].str.starts_with("2024-01").sum() == 0
+    assert of(later, "cohort", "2024-03")["observed"] == of(days, "cohort", "2024-03")["observed"]
+
+
 BAD = {
     "a horizon not over": (
         {"origins": [date(2025, 5, 1)]},
@@ -159,6 +168,8 @@ def test_what_cannot_be_tested_is_refused(options, match):
 def test_one_day_is_no_list_and_an_open_history_is_told():
     with pytest.raises(TypeError, match="origins is '2024-09-01'; give a list of days"):
         backtest(world(0, n=50), origins="2024-09-01", **OPTIONS)
+    with pytest.raises(ContractError, match="orders: 'ordered_at' is missing"):
+        backtest(world(0, n=50).drop("ordered_at"), origins=ORIGINS, **OPTIONS)
     with pytest.raises(ContractError, match="origin 2024-09-07: orders: history_known is not true"):
         backtest(world(0, n=50).drop("history_known"), origins=ORIGINS, **OPTIONS)
 
