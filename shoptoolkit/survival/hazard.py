@@ -39,7 +39,7 @@ from shoptoolkit.trees import storage
 from shoptoolkit.trees.boosting import Trees, anew, threads, train
 from shoptoolkit.trees.encoding import Encoder, matrix, unseen_in_words, warn
 
-_SETTINGS = {"min_child_weight": 20}  # about as many spells end in the smallest leaf
+_LEAF = 20  # spells that end in the smallest leaf, at least, about: its sum of h (1 - h)
 _CAUSE = {"cause": pl.String}
 _NUMBERS = ("n_at_risk", "n_observed", "observed", "low", "high", "predicted")
 _TABLE = {"period": pl.Int64, "until_days": pl.Float64, "cause": pl.String} | dict.fromkeys(_NUMBERS, pl.Float64)
@@ -136,14 +136,14 @@ def fit_hazard(
     stop = {"rounds": rounds, "patience": patience}
     length: dict[str, Any] = {"period_days": period_days, "periods": periods}
     told: dict[str, Any] = {"thin": thin, "level": level}
-    grow: dict[str, Any] = {"learning_rate": learning_rate}
-    check_numbers(validation_share=validation_share, depth=depth, nthread=nthread, **length, **told, **stop, **grow)
+    shares: dict[str, Any] = {"validation_share": validation_share, "learning_rate": learning_rate}
+    check_numbers(**shares, depth=depth, nthread=nthread, **length, **told, **stop)
     rng = np.random.default_rng(rng)
     names = spell_names(id=id, duration=duration, repurchased=repurchased, entry=entry, weight=weight)
     table, chosen = read(spells, features, {**names, cause: "cause", time: "started_at"}, timed=split_at is not None)
     table, causes = causes_of(table)
     encoder = Encoder.learn(table, chosen)
-    grow |= {"max_depth": depth, **_SETTINGS, **_objective(causes), **_constraints(monotone, encoder, causes)}
+    grow = {"max_depth": depth, **_objective(causes, learning_rate), **_constraints(monotone, encoder, causes)}
     table = table.sort(*chosen, *sorted(set(table.columns) - set(chosen)))
     waits, count = waits_of(table, encoder, **length)
     *parts, how = in_two(table, waits, split_at=split_at, period_days=period_days, share=validation_share, rng=rng)
@@ -170,8 +170,14 @@ def fit_hazard(
     )
 
 
-def _objective(causes: Sequence[str]) -> dict[str, Any]:
-    return {} if len(causes) == 1 else {"objective": "multi:softprob", "num_class": len(causes) + 1}
+def _objective(causes: Sequence[str], step: float) -> dict[str, Any]:
+    if len(causes) == 1:
+        return {"learning_rate": step, "min_child_weight": _LEAF}
+    doubled = {
+        "learning_rate": min(1.0, 2 * step),
+        "min_child_weight": 2 * _LEAF,
+    }  # XGBoost's softmax doubles h (1 - h)
+    return {"objective": "multi:softprob", "num_class": len(causes) + 1, **doubled}
 
 
 def _constraints(monotone: Mapping[str, int] | None, encoder: Encoder, causes: Sequence[str]) -> dict[str, Any]:
