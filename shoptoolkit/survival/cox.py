@@ -246,8 +246,8 @@ def _table(model: _Model, level: float) -> pl.DataFrame:
     coefficient, error = state.beta / scale, np.sqrt(np.diag(variance)) / scale
     told = {"standard_error": error, "robust_error": np.full(len(error), np.nan)}
     if len(rows.cluster):
-        parts = cluster_scores(rows, state.beta) @ variance
-        told["robust_error"] = error = np.sqrt((parts**2).sum(axis=0)) / scale
+        parts = cluster_scores(rows, state.beta)
+        told["robust_error"] = error = np.sqrt(np.diag(variance @ (parts.T @ parts) @ variance)) / scale
     reach = NormalDist().inv_cdf(0.5 + level / 2) * error
     return pl.DataFrame(
         {

@@ -79,8 +79,7 @@ def prepare(
     until = offset + np.searchsorted(days, exit, side="right")
     since = offset + np.searchsorted(days, entry, side="right") if entry.any() else offset  # at risk on (entry, exit]
     events = np.unique(until[seen] - 1)  # stratum-major
-    last = np.searchsorted(events, until)
-    first = np.searchsorted(events, since)
+    first, last = (np.searchsorted(events, place) if stratum.any() else place for place in (since, until))
     at_risk = np.flatnonzero(first < last)
     order = at_risk[np.argsort(last[at_risk], kind="stable")]
     of_event = events // len(days)
