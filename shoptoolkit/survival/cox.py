@@ -87,7 +87,7 @@ class CoxFit:
         if (unknown := np.flatnonzero(code < 0)).size:
             told = frame.select(model.strata.columns).row(int(unknown[0]), named=True)
             raise ContractError(f"frame: the stratum {told} of {len(unknown):,} rows was not in the fit.")
-        risk = np.exp(x @ model.state.beta)[:, None]
+        risk = np.exp(np.clip(x @ model.state.beta, -700, 700))[:, None]
         until = already[:, None] + wanted
         passed = _hazard_at(model, code, until) - _hazard_at(model, code, already[:, None])
         ends = model.follow_up[code]
@@ -101,7 +101,7 @@ class CoxFit:
         ratios = self.table.select(
             "covariate",
             pl.col("hazard_ratio").alias("estimate"),
-            pl.col("low", "high").exp(),
+            pl.col("low", "high").clip(-700, 700).exp(),
             "coefficient",
             pl.coalesce("robust_error", "standard_error").alias("standard_error"),
             "p_value",
