@@ -54,8 +54,8 @@ def _refuse_repeats(frame: pl.DataFrame, id: str) -> None:
     if id in frame.columns and not _is_unique(frame[id]):
         raise ContractError(
             f"spells: {id!r} repeats ({len(frame):,} spells of {frame[id].n_unique():,} customers). Take one index "
-            "spell each, repurchase_spells(..., index='first'); or say how orders recur: recurrent='ag', 'pwp_total' or "
-            "'pwp_gap'; or time_varying=True if the rows are one spell with changing covariates."
+            "spell each, repurchase_spells(..., index='first'); or say how orders recur: recurrent='ag', 'pwp_total' "
+            "or 'pwp_gap'; or time_varying=True if the rows are one spell with changing covariates."
         )
 
 
