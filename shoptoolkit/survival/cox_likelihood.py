@@ -79,8 +79,7 @@ def prepare(
     until = offset + np.searchsorted(days, exit, side="right")
     since = offset + np.searchsorted(days, entry, side="right") if entry.any() else offset  # at risk on (entry, exit]
     events = np.unique(until[seen] - 1)  # stratum-major
-    last = np.searchsorted(events, until)
-    first = np.searchsorted(events, since)
+    first, last = (np.searchsorted(events, place) if stratum.any() else place for place in (since, until))
     at_risk = np.flatnonzero(first < last)
     order = at_risk[np.argsort(last[at_risk], kind="stable")]
     of_event = events // len(days)
@@ -163,17 +162,19 @@ def maximise(rows: Rows, *, names: Sequence[str], scale: Floats, penalty: float)
     if not penalty:
         refuse_collinear(state.information, rows.deaths.sum(), names, scale)
     at_zero = np.diag(np.linalg.inv(state.information + ridge))
+    gain = np.inf
     for _ in range(_ROUNDS):
         variance = np.linalg.inv(state.information + ridge)
         if (lost := ~(np.diag(variance) < _LOST * at_zero)).any():
             raise ContractError(_separated(rows, state.beta, np.flatnonzero(lost), names))
         slope = state.score - penalty * state.beta
         step = variance @ slope
-        if slope @ step < _DONE:
+        before, gain = gain, float(slope @ step)
+        if gain < _DONE or before / 2 < gain < 1e-8:  # no better: rounding
             return state
         state = _climb(rows, state, step, penalty)
     raise ValueError(
-        f"fit_cox did not converge in {_ROUNDS} rounds: log-likelihood {state.log_likelihood:.6g}, {slope @ step:.2g} "
+        f"fit_cox did not converge in {_ROUNDS} rounds: log-likelihood {state.log_likelihood:.6g}, {gain:.2g} "
         f"still to gain. Look for covariates with outliers (e.g. take logs), or pass penalty=1."
     )
 
