@@ -92,6 +92,18 @@ def customer_value(
     ------
     ValueError
         An argument cannot be used, or an expected value does not exist.
+
+    Examples
+    --------
+    >>> from shoptoolkit.survival import fit_orders, fit_spend
+    >>> rng = np.random.default_rng(1)
+    >>> orders = rng.geometric(0.5, 400) - 1
+    >>> values = np.where(orders > 0, rng.gamma(6, 10, 400), 0.0)
+    >>> summary = pl.DataFrame({"customer_id": range(400), "repeat_orders": orders,
+    ...     "last_order_age": np.where(orders > 0, rng.uniform(10, 90, 400), 0), "age": 100.0, "mean_value": values})
+    >>> value = customer_value(fit_orders(summary), fit_spend(summary), summary, horizon_days=90, margin=0.4, rng=1)
+    >>> value.total.table["metric"].to_list()
+    ['expected_value', 'realised_value']
     """
     _check(margin, level, draws)
     table = to_polars(frame)
