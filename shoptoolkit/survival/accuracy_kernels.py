@@ -1,7 +1,7 @@
 """Loops of the accuracy measures, compiled by numba: pairs of customers counted in O(n log n).
 
-`pair_sums` counts the pairs of a concordance by a tree of cumulative sums (Fenwick 1994); `auc_sums` compares cases with
-controls along one sort.
+`pair_sums` counts the pairs of a concordance by a tree of cumulative sums (Fenwick 1994); `auc_sums` compares cases
+with controls along one sort.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ def _right(tree: Floats, rank: int) -> tuple[float, float]:
 def pair_sums(order: Ints, key: Ints, rank: Ints, weight: Floats, worth: Floats) -> tuple[Floats, Floats]:
     """How many pairs each row is in, and in how many the score is right (ties count 1/2); two columns each.
 
-    Column 0: pairs in which the row came back first, per unit of its `worth`; column 1: pairs in which it stayed longer,
-    each weighed by the worth of the one that came back. `order` sorts by `key` = 2 day + (0 came back, 1 censored): of
-    two on one day, only one who came back and one censored can be compared. `rank`: of the score, from 1.
+    Column 0: pairs in which the row came back first, per unit of its `worth`; column 1: pairs in which it stayed
+    longer, each weighed by the worth of the one that came back. `order` sorts by `key` = 2 day + (0 came back, 1
+    censored): of two on one day, only one who came back and one censored can be compared. `rank`: of the score, from 1.
     """
     n, top = len(order), rank.max() + 1
     pairs, right = np.zeros((n, 2)), np.zeros((n, 2))
@@ -83,7 +83,7 @@ def pair_sums(order: Ints, key: Ints, rank: Ints, weight: Floats, worth: Floats)
 
 @njit(cache=True)
 def auc_sums(order: Ints, score: Floats, case: Floats, control: Floats) -> Floats:
-    """Per row: the mass of controls below a case, or of cases above a control; ties count 1/2. `order` sorts by score."""
+    """Per row, the controls below a case or the cases above a control; ties count 1/2. `order` sorts by score."""
     n, cases = len(order), case.sum()
     told = np.zeros(n)
     below, cases_below = 0.0, 0.0
