@@ -1,5 +1,6 @@
 """Draws results on Axes and computes nothing. One function per result, named after it."""
 
+from shoptoolkit.figures.accuracy import accuracy_by_day, calibration
 from shoptoolkit.figures.behaviour import orders, rfm
 from shoptoolkit.figures.curves import cohorts, spells, survival_curve
 from shoptoolkit.figures.estimates import estimates
@@ -7,7 +8,9 @@ from shoptoolkit.figures.explain import beeswarm, importance_bar, reliability, w
 from shoptoolkit.figures.style import end_labels, hero_axes, set_style, y_label
 
 __all__ = [
+    "accuracy_by_day",
     "beeswarm",
+    "calibration",
     "cohorts",
     "end_labels",
     "estimates",

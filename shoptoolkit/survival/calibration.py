@@ -112,7 +112,7 @@ def calibration(
     >>> spells = pl.DataFrame({"customer_id": range(12), **days})
     >>> half = spells.select("customer_id", duration_days=6.0, survival=0.5)
     >>> calibration(spells, half, horizon_days=6).table.select("n", "predicted", pl.col("observed").round(3)).rows()
-    [(12, 0.5, 0.729)]
+    [(12, 0.5, 0.722)]
     """
     if groups < 1:
         raise ValueError(f"groups is {groups}; it must be at least 1.")

@@ -8,6 +8,7 @@ import pytest
 from sksurv.metrics import brier_score, cumulative_dynamic_auc, integrated_brier_score
 from sksurv.util import Surv
 
+from shoptoolkit import figures
 from shoptoolkit.contract import ContractError
 from shoptoolkit.survival import auc_at, brier, calibration, concordance, kaplan_meier
 
@@ -350,3 +351,16 @@ def test_intervals_cover_the_scores_of_the_true_curves(certify, whole):
         return list((told[:, 2] <= expected) & (expected <= told[:, 3]))
 
     certify(hits, level=0.9)
+
+
+def test_the_figure_draws_the_days_with_their_band():
+    spells, surviving = world(16)
+    told = auc_at(spells, long(surviving), days=DAYS)
+    by_day = told.table.head(4)
+    ax = figures.accuracy_by_day({"model": told, "score": auc_at(spells, score="risk", days=DAYS)}, metric="auc")
+    assert ax.lines[0].get_xydata() == pytest.approx(by_day.select("horizon_days", "estimate").to_numpy())
+    band = ax.collections[0].get_paths()[0].vertices
+    assert set(by_day["low"]) | set(by_day["high"]) <= set(band[:, 1])
+    assert {text.get_text() for text in ax.texts} >= {"model", "score"}
+    with pytest.raises(ValueError, match="metric is 'brier', and scores '' tell none; they have 'auc', 'mean_auc'"):
+        figures.accuracy_by_day(told)

@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 from scipy.stats import chi2
 
+from shoptoolkit import figures
 from shoptoolkit.contract import ContractError
 from shoptoolkit.survival import calibration, d_calibration, kaplan_meier
 
@@ -87,7 +88,7 @@ def test_beyond_the_follow_up_nothing_is_told():
     told = calibration(spells, forecast, horizon_days=100)
     assert told.table["observed"].null_count() == 10
     assert told.overall.table["verdict"].to_list() == ["refused"] * 2
-    assert "the largest usable horizon is day 59." in told.overall.table["reason"][0]
+    assert "the largest usable horizon is day 59.9" in told.overall.table["reason"][0]
     assert "Calibration on day 100" in repr(told)
     assert "Calibration" in told._repr_html_()
 
@@ -224,3 +225,12 @@ def test_groups_and_late_entries_are_checked():
     for measure in (d_calibration, lambda *given: calibration(*given, horizon_days=1)):
         with pytest.raises(ContractError, match="300 of 300 enter late"):
             measure(spells.with_columns(entry_days=1e-6), forecast)
+
+
+def test_the_figure_draws_what_the_table_tells():
+    told = calibration(*world(10), horizon_days=1, groups=5)
+    ax = figures.calibration(told)
+    assert ax.lines[-1].get_xydata() == pytest.approx(told.table.select("predicted", "observed").to_numpy())
+    drawn = [segment[:, 1] for segment in ax.collections[0].get_segments()]
+    assert np.array(drawn) == pytest.approx(told.table.select("low", "high").to_numpy())
+    assert "day 1" in ax.get_xlabel()
