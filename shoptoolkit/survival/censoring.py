@@ -77,7 +77,7 @@ class Followed:
         `mass`: the estimate's derivatives with respect to log G on the grid; what they add is part of the spell's own
         influence, or the error of an independent sample.
         """
-        of_law = slopes(self.law, mass)
+        of_law = slopes(self.law, mass) if mass.any() else np.zeros(len(self.law.spells))
         if self.own:
             return float(np.sqrt(_variance(self.table, influence + of_law)))
         return float(np.sqrt(_variance(self.table, influence) + _variance(self.law.spells, of_law)))
@@ -103,7 +103,7 @@ def follow(
         seen=table["repurchased"].to_numpy(),
         weight=table["weight"].to_numpy().astype(float) if "weight" in table.columns else np.ones(len(table)),
         share=np.cumprod(1 - law.censored / np.maximum(at_risk, 1)),
-        place=_place(law.days, duration, ties),
+        place=_place(law.days, duration, ties) if train is not None else law.place - (ties == "exact"),
     )
 
 

@@ -107,7 +107,8 @@ def _row(sample: Followed, rank: Ints, last: float, kind: str, common: dict[str,
     worth = sample.worth(last) ** 2 if kind == "uno" else (sample.seen & (sample.duration <= last)).astype(float)
     days = sample.law.place if sample.own else sample.table["duration_days"].rank("dense").to_numpy().astype(np.int64)
     key = 2 * days + ~sample.seen
-    pairs, right = pair_sums(np.argsort(key, kind="stable"), key, rank, sample.weight, worth)
+    short = key.astype(np.uint16) if key.max() < 2**16 else key  # sorted by radix
+    pairs, right = pair_sums(np.argsort(short, kind="stable"), key, rank, sample.weight, worth)
     first = sample.weight * worth
     total = float(first @ pairs[:, 0])
     if not total > 0:
