@@ -88,7 +88,7 @@ def test_beyond_the_follow_up_nothing_is_told():
     told = calibration(spells, forecast, horizon_days=100)
     assert told.table["observed"].null_count() > 5
     assert told.overall.table["verdict"].to_list() == ["refused"] * 2
-    assert "the largest usable horizon is day 59.9" in told.overall.table["reason"][0]
+    assert "the largest usable horizon is day 58.8163." in told.overall.table["reason"][0]
     assert "Calibration on day 100" in repr(told)
     assert "Calibration" in told._repr_html_()
 
