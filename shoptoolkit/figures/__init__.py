@@ -2,6 +2,7 @@
 
 from shoptoolkit.figures.behaviour import orders, rfm
 from shoptoolkit.figures.curves import cohorts, spells, survival_curve
+from shoptoolkit.figures.customers import customer_value, orders_forecast, p_alive
 from shoptoolkit.figures.estimates import estimates
 from shoptoolkit.figures.explain import beeswarm, importance_bar, reliability, waterfall
 from shoptoolkit.figures.forecasts import backtest, backtest_pit, cohort_forecast, earliest_return
@@ -13,12 +14,15 @@ __all__ = [
     "beeswarm",
     "cohort_forecast",
     "cohorts",
+    "customer_value",
     "earliest_return",
     "end_labels",
     "estimates",
     "hero_axes",
     "importance_bar",
     "orders",
+    "orders_forecast",
+    "p_alive",
     "reliability",
     "rfm",
     "set_style",
