@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from functools import partial
 from itertools import pairwise
 from statistics import NormalDist
 from typing import Any
@@ -29,7 +30,6 @@ Day = datetime | date | str
 
 _MODELS = ("bg_nbd", "mbg_nbd", "pareto_nbd")
 _BINS = 10
-_STEP = 1e-4  # of the logs of the parameters, for slopes
 _CHUNK = 100_000  # customers whose draws are in memory at once
 _KEY = ("kind", "place", "group")
 
@@ -219,14 +219,12 @@ def _seen(
 
 def _forecast(fit: OrdersFit, summary: pl.DataFrame, edges: npt.NDArray[np.int_]) -> tuple[list[Floats], list[Floats]]:
     """Expected orders of each customer in all and in each part of the horizon, and their slopes in the parameters."""
-    _, histories, place = fit._rows(summary)
-    moved = [fit.at, *(fit.at + step for step in np.concatenate([np.eye(len(fit.at)), -np.eye(len(fit.at))]) * _STEP)]
+    _, rows, place = fit._rows(summary)
     values, slopes = [], []
-    for edge in edges[1:]:
-        at = [fit._orders(fit._theta(histories, one), histories, fit._horizon(float(edge)), 0.0) for one in moved]
-        up, down = np.split(np.stack(at[1:]), 2)
-        values.append(at[0][place])
-        slopes.append(((up - down) / (2 * _STEP))[:, place])
+    for horizon in (fit._horizon(float(edge)) for edge in edges[1:]):
+        value, slope = fit._with_slopes(partial(fit._orders, rows=rows, horizon=horizon, discount=0.0), rows)
+        values.append(value[place])
+        slopes.append(slope[:, place])
     parts = [np.diff(np.stack([np.zeros_like(one[0]), *one]), axis=0) for one in (values, slopes)]
     return [values[-1], *parts[0]], [slopes[-1], *parts[1]]
 
