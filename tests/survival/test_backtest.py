@@ -165,6 +165,11 @@ def test_what_cannot_be_tested_is_refused(options, match):
         backtest(world(0, n=50), **{"origins": ORIGINS, **OPTIONS, **options})
 
 
+def test_a_column_named_as_a_kind_is_to_be_renamed():
+    with pytest.raises(ValueError, match="by is 'cohort', which backtest tells itself; rename the column"):
+        backtest(world(0, n=50).with_columns(cohort=1), origins=ORIGINS, by="cohort", **OPTIONS)
+
+
 def test_one_day_is_no_list_and_an_open_history_is_told():
     with pytest.raises(TypeError, match="origins is '2024-09-01'; give a list of days"):
         backtest(world(0, n=50), origins="2024-09-01", **OPTIONS)
