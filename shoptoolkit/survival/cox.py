@@ -217,10 +217,12 @@ def _fitted(
     table: pl.DataFrame, learnt: Covariates, x: Floats, code: Ints, is_efron: bool, penalty: float
 ) -> dict[str, Any]:
     """Covariates are standardised for the search: it is then as exact for cents as for years."""
+    from shoptoolkit.survival.cox_kernels import weighted_square
+
     weight = table["weight"].to_numpy()
-    mean = np.average(x, axis=0, weights=weight)
+    mean = weight @ x / weight.sum()
     x -= mean
-    scale = np.sqrt(np.average(x**2, axis=0, weights=weight))
+    scale = np.sqrt(np.diag(weighted_square(x, weight)) / weight.sum())
     x /= scale
     rows = prepare(
         x,
