@@ -83,7 +83,7 @@ class SpendFit:
         slopes = [np.log(mean_order(self.at + h, x, m) / mean_order(self.at - h, x, m)) / 2e-4 for h in by]
         error = np.sqrt(np.maximum(np.einsum("ki,kl,li->i", slopes, self.covariance, slopes, optimize=True), 0))
         value = mean_order(self.at, x, m)
-        factor = np.exp(NormalDist().inv_cdf(0.5 + self.level / 2) * error)
+        factor = np.exp(np.minimum(NormalDist().inv_cdf(0.5 + self.level / 2) * error, 300))
         kept = [name for name in ("customer_id", "repeat_orders", "mean_value") if name in table.columns]
         return table.select(kept).with_columns(
             expected_value=value, expected_value_low=value / factor, expected_value_high=value * factor

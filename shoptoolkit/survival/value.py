@@ -164,7 +164,7 @@ def _rows(
     low, high = np.quantile(totals, [0.5 - level / 2, 0.5 + level / 2])
     realised = estimate_row(estimate=value, standard_error=float(totals.std(ddof=1)), metric="realised_value", **common)
     estimand = f"realised {what}; interval: error of the parameters and the customers' own chance"
-    yield realised | {"low": float(low), "high": float(high), "estimand": estimand}
+    yield realised | {"low": min(float(low), value), "high": max(float(high), value), "estimand": estimand}
 
 
 def _worlds(
