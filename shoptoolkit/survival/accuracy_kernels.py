@@ -6,6 +6,8 @@ with controls along one sort.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 from numba import njit
@@ -32,7 +34,7 @@ def _below(tree: Floats, rank: int) -> float:
 
 
 @njit(cache=True)
-def pair_sums(order: Ints, key: Ints, rank: Ints, weight: Floats, worth: Floats) -> tuple[Floats, Floats]:
+def pair_sums(order: Ints, key: Ints, rank: Any, weight: Any, worth: Any) -> tuple[Floats, Floats]:
     """How many pairs each row is in, and in how many the score is right (ties count 1/2), in `order`; two columns each.
 
     Column 0: pairs in which the row came back first, per unit of its `worth`; column 1: pairs in which it stayed
