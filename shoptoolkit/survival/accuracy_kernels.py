@@ -6,6 +6,8 @@ with controls along one sort.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 from numba import njit
@@ -24,7 +26,7 @@ def _add(tree: Floats, rank: int, mass: float) -> None:
 @njit(cache=True)
 def _below(tree: Floats, rank: int) -> float:
     """Mass at ranks 1..rank."""
-    total = 0.0
+    total = tree[0]  # nothing, of the tree's type
     while rank > 0:
         total += tree[rank]
         rank -= rank & -rank
@@ -32,8 +34,8 @@ def _below(tree: Floats, rank: int) -> float:
 
 
 @njit(cache=True)
-def pair_sums(order: Ints, key: Ints, rank: Ints, weight: Floats, worth: Floats) -> tuple[Floats, Floats]:
-    """How many pairs each row is in, and in how many the score is right (ties count 1/2); two columns each.
+def pair_sums(order: Ints, key: Ints, rank: Any, weight: Any, worth: Any) -> tuple[Floats, Floats]:
+    """How many pairs each row is in, and in how many the score is right (ties count 1/2), in `order`; two columns each.
 
     Column 0: pairs in which the row came back first, per unit of its `worth`; column 1: pairs in which it stayed
     longer, each weighed by the worth of the one that came back. `order` sorts by `key` = 2 day + (0 came back, 1
@@ -42,7 +44,7 @@ def pair_sums(order: Ints, key: Ints, rank: Ints, weight: Floats, worth: Floats)
     n, top = len(order), rank.max() + 1
     pairs, right = np.zeros((n, 2)), np.zeros((n, 2))
     key, ranked, weight, worth = key[order], rank[order], weight[order], worth[order]
-    tree, at, total = np.zeros(top), np.zeros(top), 0.0
+    tree, at, total = np.zeros(top, weight.dtype), np.zeros(top, weight.dtype), 0.0
     end = n
     while end > 0:  # from the last day to the first: those who stayed longer are in the tree
         start = end
@@ -51,21 +53,21 @@ def pair_sums(order: Ints, key: Ints, rank: Ints, weight: Floats, worth: Floats)
         if key[start] % 2 == 0:
             for k in range(start, end):
                 if worth[k] > 0:
-                    right[order[k], 0] = _below(tree, ranked[k] - 1) + 0.5 * at[ranked[k]]
-                    pairs[order[k], 0] = total
+                    right[k, 0] = _below(tree, ranked[k] - 1) + 0.5 * at[ranked[k]]
+                    pairs[k, 0] = total
         for k in range(start, end):
             _add(tree, ranked[k], weight[k])
             at[ranked[k]] += weight[k]
             total += weight[k]
         end = start
-    tree[:], at[:], total, start = 0.0, 0.0, 0.0, 0
+    tree[:], at[:], total, start = 0, 0, 0.0, 0
     while start < n:  # from the first day on: those who came back are in the tree
         end = start
         while end < n and key[end] == key[start]:
             end += 1
         for k in range(start, end):
-            right[order[k], 1] = total - _below(tree, ranked[k]) + 0.5 * at[ranked[k]]
-            pairs[order[k], 1] = total
+            right[k, 1] = total - _below(tree, ranked[k]) + 0.5 * at[ranked[k]]
+            pairs[k, 1] = total
         if key[start] % 2 == 0:
             for k in range(start, end):
                 mass = weight[k] * worth[k]

@@ -107,9 +107,12 @@ def _row(sample: Followed, rank: Ints, last: float, kind: str, common: dict[str,
     worth = sample.worth(last) ** 2 if kind == "uno" else (sample.seen & (sample.duration <= last)).astype(float)
     days = sample.law.place if sample.own else sample.table["duration_days"].rank("dense").to_numpy().astype(np.int64)
     key = 2 * days + ~sample.seen
-    short = key.astype(np.uint16) if key.max() < 2**16 else key  # sorted by radix
-    pairs, right = pair_sums(np.argsort(short, kind="stable"), key, rank, sample.weight, worth)
-    first = sample.weight * worth
+    order = np.argsort(key.astype(np.uint16) if key.max() < 2**16 else key, kind="stable")  # whole days by radix
+    kind_of_count = np.float64 if kind == "uno" or "weight" in sample.table.columns else np.int32  # a smaller tree
+    counts = [one.astype(kind_of_count) for one in (sample.weight, worth)]
+    pairs, right = pair_sums(order, key, rank.astype(np.int32), *counts)
+    worth = worth[order]
+    first = sample.weight[order] * worth
     total = float(first @ pairs[:, 0])
     if not total > 0:
         reason = f"no two customers can be compared: nobody came back by day {last:g} while others stayed away."
@@ -117,8 +120,9 @@ def _row(sample: Followed, rank: Ints, last: float, kind: str, common: dict[str,
     share = float(first @ right[:, 0]) / total
     gap = (right - share * pairs) / total
     own = worth * gap[:, 0]
-    mass = sample.by_log_g(2 * sample.weight * own * (kind == "uno"))  # 1/G squared
-    error = sample.error(own + gap[:, 1], mass)
+    influence, back = np.empty((2, len(order)))
+    influence[order], back[order] = own + gap[:, 1], 2 * sample.weight[order] * own * (kind == "uno")  # 1/G squared
+    error = sample.error(influence, sample.by_log_g(back))
     return share_row(share, error=error, pairs=float(sample.weight[sample.seen].sum()) / 2, null=0.5, **common)
 
 
