@@ -50,7 +50,7 @@ def climb(
     value, slope = objective(at)
     curve, moved, inside = _curvature(objective, at), 0.0, np.abs(at - middle) < _REACH - 1e-3
     for _ in range(20):
-        if np.abs(slope[inside]).max(initial=0.0) < 1e-10:
+        if not np.isfinite(curve).all() or np.abs(slope[inside]).max(initial=0.0) < 1e-10:
             break
         step = np.linalg.lstsq(curve, slope, rcond=1e-9)[0] * inside
         tried = ((size * step, *objective(at + size * step)) for size in (1.0, 0.3, 0.05))
@@ -60,7 +60,7 @@ def climb(
         at, value, slope, moved = at + better[0], better[1], better[2], moved + np.abs(better[0]).max()
         if np.abs(better[0]).max() > 1e-2:
             curve, moved = _curvature(objective, at), 0.0
-    if not np.isfinite(value) or np.abs(slope[inside]).max(initial=0.0) > 1e-5:
+    if not np.isfinite(curve).all() or np.abs(slope[inside]).max(initial=0.0) > 1e-5:
         raise ValueError(
             f"{who}: no top of the likelihood was found from {len(starts)} starts (slope {np.abs(slope).max():.1g} per "
             "customer is left). Pass other starts=, take fewer covariates, or more customers."
@@ -71,7 +71,7 @@ def climb(
 def _ascend(objective: Objective, starts: Sequence[Floats], middle: Floats) -> Floats:
     def down(at: Floats) -> tuple[float, Floats]:
         value, slope = objective(at)
-        return (-value, -slope) if np.isfinite(value) else (1e10, np.zeros(len(at)))
+        return (-value, -slope) if np.isfinite(value) else (1e10, np.zeros(len(at)))  # no way up from here
 
     bounds = [(one - _REACH, one + _REACH) for one in middle]
     options = {"maxiter": 500, "ftol": 1e-11, "gtol": 1e-7}

@@ -158,6 +158,11 @@ class OrdersFit:
             draw(model, mine, alive, x, age, horizon, discount, of_spend[k], money, rng, counts[k], values[k])
         return table, counts, values
 
+    def mean_orders(self, frame: Any, horizon_days: float) -> tuple[pl.DataFrame, Floats]:
+        """What is told of each row, and its expected orders, without intervals and in a tenth of the time."""
+        table, rows, place = self._rows(frame)
+        return table, self._orders(self._theta(rows), rows, self._horizon(horizon_days), 0.0)[place]
+
     def total(self, frame: Any, each: Floats, horizon_days: float, discount_rate: float) -> tuple[Floats, Floats]:
         """Expected orders of each row, and the slopes in `at` of their sum, an order of a row counted as `each`."""
         _, rows, place = self._rows(frame)
