@@ -51,7 +51,7 @@ def of(told, kind, group, origin=None):
 @pytest.mark.certify
 def test_a_right_model_is_told_right(certify):
     def hits(seed):
-        told = backtest(world(seed, n=400), origins=ORIGINS, level=0.9, **OPTIONS | {"draws": 40})
+        told = backtest(world(seed, n=400), origins=ORIGINS, level=0.9, **OPTIONS | {"draws": 20})
         rows = [("all", "all"), ("decile", "10"), ("decile", "9"), ("period", "day 46 to 90"), ("cohort", "2024-02")]
         held = [of(told, *row)["low"] <= 0 <= of(told, *row)["high"] for row in rows]
         return [*held, told.pit_p_value >= 0.1]
