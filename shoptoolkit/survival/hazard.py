@@ -18,10 +18,10 @@ import numpy as np
 import polars as pl
 
 from shoptoolkit.contract import wilson
-from shoptoolkit.survival.curves import spell_names
 from shoptoolkit.survival.hazard_door import PERIOD, causes_of, check_numbers, check_parts, in_two, read, waits_of
 from shoptoolkit.survival.hazard_fit import NUMBERS, TABLE, HazardFit, chances
 from shoptoolkit.survival.hazard_rows import Piece, Waits, by_period, pieces, quantile_matrix
+from shoptoolkit.survival.risk import spell_names
 from shoptoolkit.trees.boosting import Trees, anew, threads, train
 from shoptoolkit.trees.encoding import Encoder
 
