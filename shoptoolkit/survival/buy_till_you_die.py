@@ -214,9 +214,10 @@ class OrdersFit:
     def _orders(self, theta: Floats, rows: Histories, horizon: float, discount: float) -> Floats:
         from shoptoolkit.survival.btyd_kernels import orders_if_alive
 
-        place = MODELS[self.model].place
-        alive = self._alive(theta, rows)
-        return np.maximum(alive * orders_if_alive(place, theta, rows.x, rows.age, horizon, discount), 1e-300)
+        pairs, back = np.unique(rows.x + 1j * rows.age, return_inverse=True)  # without covariates the same for many
+        x, age = (pairs.real.astype(np.int64), pairs.imag.copy()) if len(theta) == 1 else (rows.x, rows.age)
+        ahead = orders_if_alive(MODELS[self.model].place, theta, x, age, horizon, discount)
+        return np.maximum(self._alive(theta, rows) * (ahead[back] if len(theta) == 1 else ahead), 1e-300)
 
     def _with_slopes(self, of: Callable[[Floats], Floats], rows: Histories) -> tuple[Floats, Floats]:
         """A function of the parameters, one value per history, and its slopes in `at`, one row each."""

@@ -332,6 +332,23 @@ def test_bg_bb_is_the_sum_over_lives():
     assert total == pytest.approx(1)
 
 
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("seed", range(6))
+def test_a_handful_of_customers_gives_a_forecast_that_is_finite(model, seed):
+    """No law behind them, most likelihoods without a top: no warning, no number that is none."""
+    rng = np.random.default_rng(seed)
+    n, age = int(rng.integers(3, 30)), float(rng.integers(2, 20))
+    x = np.minimum(np.append(rng.poisson(rng.choice([0.2, 2, 30]), n), 1), age)
+    late = np.where(x > 0, np.maximum(np.round(age * rng.random(n + 1)), x if model == "bg_bb" else 1), 0)
+    frame = pl.DataFrame({"repeat_orders": x, "last_order_age": late, "age": age})
+    fit = fit_orders(frame, model=model)
+    for days in (1, 2_000):
+        told = fit.expected_orders(frame, horizon_days=days)
+        assert told.select(pl.col("^expected.*$").is_finite().all()).row(0) == (True, True, True)
+    assert fit.p_alive(frame)["p_alive"].is_between(0, 1).all()
+    assert (fit.draw_orders(frame, horizon_days=30, draws=5, rng=1)["orders"].to_numpy() >= 0).all()
+
+
 @pytest.mark.certify
 @pytest.mark.parametrize("model", ["bg_nbd"])
 def test_cover_of_the_orders_to_come(certify, model):
