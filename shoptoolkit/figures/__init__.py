@@ -1,18 +1,22 @@
 """Draws results on Axes and computes nothing. One function per result, named after it."""
 
+from shoptoolkit.figures.accuracy import accuracy_by_day, calibration
 from shoptoolkit.figures.behaviour import orders, rfm
 from shoptoolkit.figures.curves import cohorts, cumulative_incidence, cumulative_orders, spells, survival_curve
 from shoptoolkit.figures.customers import customer_value, orders_forecast, p_alive
 from shoptoolkit.figures.estimates import estimates
 from shoptoolkit.figures.explain import beeswarm, importance_bar, reliability, waterfall
 from shoptoolkit.figures.forecasts import backtest, backtest_pit, cohort_forecast, earliest_return
+from shoptoolkit.figures.hazard import hazard
 from shoptoolkit.figures.regression import hazard_ratios
 from shoptoolkit.figures.style import end_labels, hero_axes, set_style, y_label
 
 __all__ = [
+    "accuracy_by_day",
     "backtest",
     "backtest_pit",
     "beeswarm",
+    "calibration",
     "cohort_forecast",
     "cohorts",
     "cumulative_incidence",
@@ -21,6 +25,7 @@ __all__ = [
     "earliest_return",
     "end_labels",
     "estimates",
+    "hazard",
     "hazard_ratios",
     "hero_axes",
     "importance_bar",

@@ -12,6 +12,9 @@ from shoptoolkit.survival.concordance import concordance
 from shoptoolkit.survival.conformal import EarliestReturn, earliest_return
 from shoptoolkit.survival.cox import CoxFit, fit_cox, schoenfeld_test
 from shoptoolkit.survival.curves import Curve, SurvivalCurve, kaplan_meier
+from shoptoolkit.survival.hazard import fit_hazard
+from shoptoolkit.survival.hazard_fit import HazardFit, load_hazard
+from shoptoolkit.survival.landmarks import landmark_spells
 from shoptoolkit.survival.logrank import LogRank, logrank
 from shoptoolkit.survival.parametric import ParametricFit, fit_parametric
 from shoptoolkit.survival.recurrent import mean_cumulative_orders, mean_cumulative_orders_difference
@@ -32,6 +35,7 @@ __all__ = [
     "CustomerValue",
     "DCalibration",
     "EarliestReturn",
+    "HazardFit",
     "LogRank",
     "OrdersFit",
     "ParametricFit",
@@ -50,10 +54,13 @@ __all__ = [
     "earliest_return",
     "fit_cohorts",
     "fit_cox",
+    "fit_hazard",
     "fit_orders",
     "fit_parametric",
     "fit_spend",
     "kaplan_meier",
+    "landmark_spells",
+    "load_hazard",
     "logrank",
     "mean_cumulative_orders",
     "mean_cumulative_orders_difference",

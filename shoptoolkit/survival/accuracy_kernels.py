@@ -1,10 +1,12 @@
 """Loops of the accuracy measures, compiled by numba: pairs of customers counted in O(n log n).
 
-`pair_sums` counts the pairs of a concordance by a tree of cumulative sums (Fenwick 1994); `auc_sums` compares cases with
-controls along one sort.
+`pair_sums` counts the pairs of a concordance by a tree of cumulative sums (Fenwick 1994); `auc_sums` compares cases
+with controls along one sort.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +26,7 @@ def _add(tree: Floats, rank: int, mass: float) -> None:
 @njit(cache=True)
 def _below(tree: Floats, rank: int) -> float:
     """Mass at ranks 1..rank."""
-    total = 0.0
+    total = tree[0]  # nothing, of the tree's type
     while rank > 0:
         total += tree[rank]
         rank -= rank & -rank
@@ -32,58 +34,53 @@ def _below(tree: Floats, rank: int) -> float:
 
 
 @njit(cache=True)
-def _right(tree: Floats, rank: int) -> tuple[float, float]:
-    """Mass below a rank, and at it."""
-    below = _below(tree, rank - 1)
-    return below, _below(tree, rank) - below
+def pair_sums(order: Ints, key: Ints, rank: Any, weight: Any, worth: Any) -> tuple[Floats, Floats]:
+    """How many pairs each row is in, and in how many the score is right (ties count 1/2), in `order`; two columns each.
 
-
-@njit(cache=True)
-def pair_sums(order: Ints, key: Ints, rank: Ints, weight: Floats, worth: Floats) -> tuple[Floats, Floats]:
-    """How many pairs each row is in, and in how many the score is right (ties count 1/2); two columns each.
-
-    Column 0: pairs in which the row came back first, per unit of its `worth`; column 1: pairs in which it stayed longer,
-    each weighed by the worth of the one that came back. `order` sorts by `key` = 2 day + (0 came back, 1 censored): of
-    two on one day, only one who came back and one censored can be compared. `rank`: of the score, from 1.
+    Column 0: pairs in which the row came back first, per unit of its `worth`; column 1: pairs in which it stayed
+    longer, each weighed by the worth of the one that came back. `order` sorts by `key` = 2 day + (0 came back, 1
+    censored): of two on one day, only one who came back and one censored can be compared. `rank`: of the score, from 1.
     """
     n, top = len(order), rank.max() + 1
     pairs, right = np.zeros((n, 2)), np.zeros((n, 2))
-    later, total = np.zeros(top), 0.0
+    key, ranked, weight, worth = key[order], rank[order], weight[order], worth[order]
+    tree, at, total = np.zeros(top, weight.dtype), np.zeros(top, weight.dtype), 0.0
     end = n
     while end > 0:  # from the last day to the first: those who stayed longer are in the tree
         start = end
-        while start > 0 and key[order[start - 1]] == key[order[end - 1]]:
+        while start > 0 and key[start - 1] == key[end - 1]:
             start -= 1
-        if key[order[start]] % 2 == 0:
-            for row in order[start:end]:
-                if worth[row] > 0:
-                    below, tied = _right(later, rank[row])
-                    right[row, 0] = below + 0.5 * tied
-                    pairs[row, 0] = total
-        for row in order[start:end]:
-            _add(later, rank[row], weight[row])
-            total += weight[row]
+        if key[start] % 2 == 0:
+            for k in range(start, end):
+                if worth[k] > 0:
+                    right[k, 0] = _below(tree, ranked[k] - 1) + 0.5 * at[ranked[k]]
+                    pairs[k, 0] = total
+        for k in range(start, end):
+            _add(tree, ranked[k], weight[k])
+            at[ranked[k]] += weight[k]
+            total += weight[k]
         end = start
-    back, total, start = np.zeros(top), 0.0, 0
+    tree[:], at[:], total, start = 0, 0, 0.0, 0
     while start < n:  # from the first day on: those who came back are in the tree
         end = start
-        while end < n and key[order[end]] == key[order[start]]:
+        while end < n and key[end] == key[start]:
             end += 1
-        for row in order[start:end]:
-            below, tied = _right(back, rank[row])
-            right[row, 1] = total - below - 0.5 * tied
-            pairs[row, 1] = total
-        if key[order[start]] % 2 == 0:
-            for row in order[start:end]:
-                _add(back, rank[row], weight[row] * worth[row])
-                total += weight[row] * worth[row]
+        for k in range(start, end):
+            right[k, 1] = total - _below(tree, ranked[k]) + 0.5 * at[ranked[k]]
+            pairs[k, 1] = total
+        if key[start] % 2 == 0:
+            for k in range(start, end):
+                mass = weight[k] * worth[k]
+                _add(tree, ranked[k], mass)
+                at[ranked[k]] += mass
+                total += mass
         start = end
     return pairs, right
 
 
 @njit(cache=True)
 def auc_sums(order: Ints, score: Floats, case: Floats, control: Floats) -> Floats:
-    """Per row: the mass of controls below a case, or of cases above a control; ties count 1/2. `order` sorts by score."""
+    """Per row, the controls below a case or the cases above a control; ties count 1/2. `order` sorts by score."""
     n, cases = len(order), case.sum()
     told = np.zeros(n)
     below, cases_below = 0.0, 0.0

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import polars as pl
 
 from shoptoolkit.contract import ContractError, to_polars
+from shoptoolkit.survival.spells import _is_unique as is_unique
 from shoptoolkit.survival.summaries import HISTORY
 
 Floats = npt.NDArray[np.float64]
@@ -85,6 +86,8 @@ def read_histories(
         raise ContractError(f"summary: {', '.join(map(repr, odd))} must be numbers; turn text into 0 and 1 columns.")
     if table.is_empty():
         raise ContractError("summary: the frame has 0 rows; at least one is needed.")
+    if weight is not None and "customer_id" in table.columns and not is_unique(table["customer_id"]):
+        raise ContractError("summary: 'customer_id' repeats; give one row per customer, as summarise_orders does.")
     many = pl.col(weight).cast(pl.Float64) if weight in table.columns else pl.lit(1.0)
     numbers = table.select(pl.col(_X).cast(pl.Float64), pl.col(_LATE, _AGE, *extra).cast(pl.Float64), __weight=many)
     _refuse(numbers, model, extra, weight or "weight")

@@ -72,8 +72,8 @@ class EarliestReturn:
         held = pl.col("duration_days") >= pl.col("earliest_days")
         is_known = pl.col("follow_up") >= self.cutoff_days
         counts = {
-            "n_customers": pl.len(),
-            "n_known": is_known.sum(),
+            "n_customers": pl.len().cast(pl.Int64),
+            "n_known": is_known.sum().cast(pl.Int64),
             "covered": held.filter(is_known).mean(),
             "at_least": held.mean(),
             "at_most": 1 - (~held & pl.col("repurchased")).mean(),

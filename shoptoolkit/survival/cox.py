@@ -87,7 +87,7 @@ class CoxFit:
         if (unknown := np.flatnonzero(code < 0)).size:
             told = frame.select(model.strata.columns).row(int(unknown[0]), named=True)
             raise ContractError(f"frame: the stratum {told} of {len(unknown):,} rows was not in the fit.")
-        risk = np.exp(x @ model.state.beta)[:, None]
+        risk = np.exp(np.clip(x @ model.state.beta, -700, 700))[:, None]
         until = already[:, None] + wanted
         passed = _hazard_at(model, code, until) - _hazard_at(model, code, already[:, None])
         ends = model.follow_up[code]
@@ -101,7 +101,7 @@ class CoxFit:
         ratios = self.table.select(
             "covariate",
             pl.col("hazard_ratio").alias("estimate"),
-            pl.col("low", "high").exp(),
+            pl.col("low", "high").clip(-700, 700).exp(),
             "coefficient",
             pl.coalesce("robust_error", "standard_error").alias("standard_error"),
             "p_value",
@@ -180,7 +180,7 @@ def fit_cox(
     >>> spells = pl.DataFrame({"customer_id": range(6), "duration_days": [10, 20, 20, 30, 40, 50],
     ...                        "repurchased": [True, True, False, True, True, False], "paid": [1, 1, 0, 0, 1, 0]})
     >>> fit_cox(spells, covariates=["paid"]).table["hazard_ratio"].round(3).to_list()
-    [4.152]
+    [4.033]
     """
     _check_options(covariates, ties, recurrent, time_varying, penalty, level)
     names = spell_names(id=id, duration=duration, repurchased=repurchased, entry=entry, weight=weight)
@@ -217,10 +217,12 @@ def _fitted(
     table: pl.DataFrame, learnt: Covariates, x: Floats, code: Ints, is_efron: bool, penalty: float
 ) -> dict[str, Any]:
     """Covariates are standardised for the search: it is then as exact for cents as for years."""
+    from shoptoolkit.survival.cox_kernels import weighted_square
+
     weight = table["weight"].to_numpy()
-    mean = np.average(x, axis=0, weights=weight)
+    mean = weight @ x / weight.sum()
     x -= mean
-    scale = np.sqrt(np.average(x**2, axis=0, weights=weight))
+    scale = np.sqrt(np.diag(weighted_square(x, weight)) / weight.sum())
     x /= scale
     rows = prepare(
         x,
@@ -246,8 +248,8 @@ def _table(model: _Model, level: float) -> pl.DataFrame:
     coefficient, error = state.beta / scale, np.sqrt(np.diag(variance)) / scale
     told = {"standard_error": error, "robust_error": np.full(len(error), np.nan)}
     if len(rows.cluster):
-        parts = cluster_scores(rows, state.beta) @ variance
-        told["robust_error"] = error = np.sqrt((parts**2).sum(axis=0)) / scale
+        parts = cluster_scores(rows, state.beta)
+        told["robust_error"] = error = np.sqrt(np.diag(variance @ (parts.T @ parts) @ variance)) / scale
     reach = NormalDist().inv_cdf(0.5 + level / 2) * error
     return pl.DataFrame(
         {
