@@ -14,8 +14,8 @@ import numpy.typing as npt
 import polars as pl
 
 from shoptoolkit.contract import ContractError
+from shoptoolkit.contract.arrays import Floats
 
-Floats = npt.NDArray[np.float64]
 _MOST_LEVELS = 100
 
 
