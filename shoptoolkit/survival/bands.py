@@ -60,11 +60,12 @@ class Moves:
         return int(self.cluster[-1])
 
     def variance(self) -> Floats:
-        """The sum over clusters of their squared moves, per grid day (infinitesimal jackknife)."""
+        """The sum over clusters of their squared moves, per grid day (infinitesimal jackknife); nan of one cluster."""
         from shoptoolkit.survival.kernels import squared_sums
 
         q2, q1, q0 = squared_sums(self.cluster, self.day, self.slope, self.level, len(self.total))
-        return np.maximum(q2 * self.total**2 + 2 * q1 * self.total + q0, 0.0)
+        variance = np.maximum(q2 * self.total**2 + 2 * q1 * self.total + q0, 0.0)
+        return variance if self.clusters > 1 else np.where(self.total > 0, np.nan, variance)
 
     def covariance(self, at: Ints) -> Floats:
         """The sum over clusters of the products of their moves on the grid days `at`."""

@@ -9,7 +9,12 @@ import polars as pl
 import pytest
 
 from shoptoolkit.contract import ContractError
-from shoptoolkit.survival import mean_cumulative_orders, mean_cumulative_orders_difference, repurchase_spells
+from shoptoolkit.survival import (
+    kaplan_meier,
+    mean_cumulative_orders,
+    mean_cumulative_orders_difference,
+    repurchase_spells,
+)
 
 
 def shop_of(seed, customers=60, *, days=120, rate=0.05, shape=1.5, whole=True):
@@ -186,3 +191,11 @@ def test_interval_and_band_cover_the_truth_of_customers_who_differ(certify):
         return [*found, holds(told.table, lambda day: 0.05 * day, "band_low", "band_high")]
 
     certify(hits, level=0.9)
+
+
+def test_one_customer_alone_tells_no_error():
+    columns = {"start_days": [0.0, 3, 8], "stop_days": [3.0, 8, 17], "duration_days": [3.0, 5, 9]}
+    spells = pl.DataFrame({"customer_id": "a", "repurchased": [True, True, False], **columns})
+    orders, curve = mean_cumulative_orders(spells).table, kaplan_meier(spells, cluster="customer_id").table
+    for column in (orders["standard_error"], orders["high"], curve["standard_error"], curve["survival_low"]):
+        assert column.to_list()[1:] == [None] * 3
