@@ -25,7 +25,8 @@ class LogRank:
     """Whether groups differ in when they come back. `table`: group, n, n_observed, observed, expected.
 
     `observed` and `expected` are sums of the weights over the repurchases seen, and over those that the group would
-    have had if groups did not differ; for the plain log-rank test they are counts.
+    have had if groups did not differ; for the plain log-rank test they are counts. There is nothing to draw but the
+    curves: `kaplan_meier(spells, by=...)`.
     """
 
     table: pl.DataFrame

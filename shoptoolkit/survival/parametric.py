@@ -28,7 +28,7 @@ _MAY = {"entry": "entry_days", "weights": "weight"}
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ParametricFit:
-    """A survival curve of a known shape. `table`: parameter, estimate, standard_error, low, high.
+    """A survival curve of a known shape; draw its predictions. `table`: parameter, estimate, standard_error, low, high.
 
     A parameter is named as in lifelines, part of the distribution and covariate: `lambda_ Intercept`. Compare models on
     the same spells by `aic`: smaller is better.
