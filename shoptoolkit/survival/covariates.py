@@ -14,9 +14,9 @@ import numpy.typing as npt
 import polars as pl
 
 from shoptoolkit.contract import ContractError
+from shoptoolkit.contract.arrays import Floats
 from shoptoolkit.contract.check import listed
 
-Floats = npt.NDArray[np.float64]
 _MOST_LEVELS = 100
 
 

@@ -9,13 +9,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from shoptoolkit.contract import ContractError
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
+from shoptoolkit.contract.arrays import Floats, Ints
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

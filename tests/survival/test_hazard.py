@@ -14,7 +14,7 @@ from shoptoolkit import features, figures, simulate
 from shoptoolkit.contract import ContractError
 from shoptoolkit.explain import shap_values
 from shoptoolkit.survival import fit_hazard, kaplan_meier, landmark_spells, load_hazard
-from shoptoolkit.survival.hazard_rows import Waits, incidence, pieces
+from shoptoolkit.survival.hazard.rows import Waits, incidence, pieces
 
 DAILY = np.array([0.01, 0.03])  # chance of each day, by group
 OTHER = np.array([0.004, 0.002])  # of unsubscribing

@@ -13,8 +13,8 @@ import numpy as np
 import polars as pl
 
 from shoptoolkit.contract import ContractError, EstimateTable, refused_row, to_polars
-from shoptoolkit.survival.censoring import Followed, follow, slopes
-from shoptoolkit.survival.concordance import ranks, share_row
+from shoptoolkit.survival.accuracy.censoring import Followed, follow, slopes
+from shoptoolkit.survival.accuracy.concordance import ranks, share_row
 from shoptoolkit.survival.risk import Floats, Ints, risk_tables, spell_names
 
 _LEAST = 10  # customers on either side, below which no interval is told
@@ -233,7 +233,7 @@ def _squares(sample: Followed, day: float, surviving: Floats) -> _Term:
 
 
 def _areas(sample: Followed, day: float, score: Floats, order: Ints) -> _Term | str:
-    from shoptoolkit.survival.accuracy_kernels import auc_sums
+    from shoptoolkit.survival.accuracy.kernels import auc_sums
 
     worth, away = sample.worth(day), sample.beyond(day).astype(float)
     case, control = sample.weight * worth, sample.weight * away

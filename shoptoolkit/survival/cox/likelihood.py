@@ -25,10 +25,9 @@ import numpy as np
 import numpy.typing as npt
 
 from shoptoolkit.contract import ContractError
+from shoptoolkit.contract.arrays import Floats, Ints
 from shoptoolkit.survival.covariates import refuse_collinear
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 _ROUNDS, _HALVINGS = 50, 30
 _DONE = 1e-16  # squared distance to the maximum in standard errors
@@ -116,7 +115,7 @@ def _passed(days: Floats, moments: Floats) -> Ints:
 
 def evaluate(rows: Rows, beta: Floats, g: Floats | None = None) -> State:
     """The likelihood and its derivatives; -inf where the hazards overflow."""
-    from shoptoolkit.survival.cox_kernels import weighted_square
+    from shoptoolkit.survival.cox.kernels import weighted_square
 
     eta, risk, s1, e1, sums = _sums(rows, beta)
     value = float((rows.weight * eta)[rows.seen].sum() - sums[0].sum())
@@ -143,7 +142,7 @@ def cluster_scores(rows: Rows, beta: Floats, g: Floats | None = None) -> Floats:
     every term in which it is at risk, of which a tied repurchase carries 1 - f only. All depends on the event time
     only, so cumulated sums give each row its part, late entries included.
     """
-    from shoptoolkit.survival.cox_kernels import cluster_scores as summed
+    from shoptoolkit.survival.cox.kernels import cluster_scores as summed
 
     _, risk, s1, e1, sums = _sums(rows, beta)
     g = np.ones(len(rows.times)) if g is None else g
@@ -154,7 +153,7 @@ def cluster_scores(rows: Rows, beta: Floats, g: Floats | None = None) -> Floats:
 
 
 def _sums(rows: Rows, beta: Floats) -> tuple[Floats, Floats, Floats, Floats, Floats]:
-    from shoptoolkit.survival.cox_kernels import risk_sums, tie_sums
+    from shoptoolkit.survival.cox.kernels import risk_sums, tie_sums
 
     eta = rows.x @ beta
     with np.errstate(over="ignore"):

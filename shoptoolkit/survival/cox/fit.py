@@ -1,7 +1,7 @@
 """What makes customers come back sooner? Cox regression, for one spell per customer or for recurrent orders.
 
 In: Spells with covariates. Out: `fit_cox` -> `CoxFit`, with its baseline and predicted survival; `schoenfeld_test` asks
-whether the hazards are proportional. The likelihood is in cox_likelihood.py.
+whether the hazards are proportional. The likelihood is in likelihood.py.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from shoptoolkit.contract import ContractError, to_polars
 from shoptoolkit.contract.check import check_level, check_number, choose, listed
 from shoptoolkit.contract.show import html_table
 from shoptoolkit.survival.covariates import Covariates, asked, long_survival
-from shoptoolkit.survival.cox_door import PWP, cox_door
-from shoptoolkit.survival.cox_likelihood import Floats, Ints, Rows, State, cluster_scores, evaluate, maximise, prepare
+from shoptoolkit.survival.cox.door import PWP, cox_door
+from shoptoolkit.survival.cox.likelihood import Floats, Ints, Rows, State, cluster_scores, evaluate, maximise, prepare
 from shoptoolkit.survival.risk import spell_names
 from shoptoolkit.survival.spells import refuse_outcomes
 
@@ -218,7 +218,7 @@ def _fitted(
     table: pl.DataFrame, learnt: Covariates, x: Floats, code: Ints, is_efron: bool, penalty: float
 ) -> dict[str, Any]:
     """Covariates are standardised for the search: it is then as exact for cents as for years."""
-    from shoptoolkit.survival.cox_kernels import weighted_square
+    from shoptoolkit.survival.cox.kernels import weighted_square
 
     weight = table["weight"].to_numpy()
     mean = weight @ x / weight.sum()

@@ -15,7 +15,8 @@ import numpy.typing as npt
 import polars as pl
 from scipy.optimize import minimize
 
-Floats = npt.NDArray[np.float64]
+from shoptoolkit.contract.arrays import Floats
+
 Objective = Callable[[Floats], tuple[float, Floats]]
 _VAGUE = 2.0  # standard error of a log parameter: an interval over more than a factor 50 either way tells nothing
 _REACH = 9.0  # how far a log parameter may go from its start: a factor 8,000, where customers are as good as alike

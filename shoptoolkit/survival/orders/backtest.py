@@ -19,13 +19,13 @@ import polars as pl
 from scipy import stats
 
 from shoptoolkit.contract import Contract, ContractError, Orders, require, to_polars
+from shoptoolkit.contract.arrays import Floats
 from shoptoolkit.contract.check import check_level, check_number, choose
 from shoptoolkit.contract.clock import day_of, local_day
 from shoptoolkit.contract.show import html_table
-from shoptoolkit.survival.buy_till_you_die import OrdersFit, fit_orders
-from shoptoolkit.survival.summaries import summarise_orders
+from shoptoolkit.survival.orders.fit import OrdersFit, fit_orders
+from shoptoolkit.survival.orders.summaries import summarise_orders
 
-Floats = npt.NDArray[np.float64]
 Day = datetime | date | str
 
 _MODELS = ("bg_nbd", "mbg_nbd", "pareto_nbd")

@@ -2,7 +2,7 @@
 
 In: Spells with features frozen at their start (rule R4), e.g. of `landmark_spells`. Out: `fit_hazard` -> `HazardFit`.
 
-Around it: hazard_door.py checks and splits, hazard_rows.py tells person-periods, hazard_fit.py predicts and saves;
+Around it: door.py checks and splits, rows.py tells person-periods, fit.py predicts and saves;
 `trees` types the features, grows and saves.
 """
 
@@ -18,9 +18,9 @@ import numpy as np
 import polars as pl
 
 from shoptoolkit.contract import wilson
-from shoptoolkit.survival.hazard_door import PERIOD, causes_of, check_numbers, check_parts, in_two, read, waits_of
-from shoptoolkit.survival.hazard_fit import NUMBERS, TABLE, HazardFit, chances
-from shoptoolkit.survival.hazard_rows import Piece, Waits, by_period, pieces, quantile_matrix
+from shoptoolkit.survival.hazard.door import PERIOD, causes_of, check_numbers, check_parts, in_two, read, waits_of
+from shoptoolkit.survival.hazard.fit import NUMBERS, TABLE, HazardFit, chances
+from shoptoolkit.survival.hazard.rows import Piece, Waits, by_period, pieces, quantile_matrix
 from shoptoolkit.survival.risk import spell_names
 from shoptoolkit.trees.boosting import Trees, anew, threads, train
 from shoptoolkit.trees.encoding import Encoder
@@ -104,7 +104,7 @@ def fit_hazard(
     Notes
     -----
     A row per spell and period at risk, label: what ended it there. A period that a customer was at risk in only for a
-    share, and that did not end, weighs that share: why, and how far that is unbiased, is said in hazard_rows.py.
+    share, and that did not end, weighs that share: why, and how far that is unbiased, is said in rows.py.
 
     References
     ----------

@@ -16,8 +16,8 @@ import polars as pl
 from shoptoolkit.contract import ContractError, EstimateTable, estimate_row, refused_row
 from shoptoolkit.contract.check import check_number, check_span
 from shoptoolkit.contract.show import html_table
-from shoptoolkit.survival.accuracy import check_days, read_predicted, survival_at
-from shoptoolkit.survival.censoring import Followed, follow
+from shoptoolkit.survival.accuracy.censoring import Followed, follow
+from shoptoolkit.survival.accuracy.scores import check_days, read_predicted, survival_at
 from shoptoolkit.survival.curves import kaplan_meier
 from shoptoolkit.survival.risk import Floats, spell_names
 

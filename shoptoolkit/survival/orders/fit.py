@@ -19,9 +19,9 @@ import polars as pl
 from shoptoolkit.contract import to_polars
 from shoptoolkit.contract.check import check_level, check_number, check_span, choose, listed
 from shoptoolkit.contract.show import html_table
-from shoptoolkit.survival.btyd_histories import MODELS, Floats, Histories, Model, parameters, read_histories, slopes
-from shoptoolkit.survival.btyd_optimum import climb, parameter_table
-from shoptoolkit.survival.summaries import HISTORY
+from shoptoolkit.survival.orders.histories import MODELS, Floats, Histories, Model, parameters, read_histories, slopes
+from shoptoolkit.survival.orders.optimum import climb, parameter_table
+from shoptoolkit.survival.orders.summaries import HISTORY
 
 _X, _LATE, _AGE = HISTORY
 _FEW = 8_000  # histories enough to find the best start
@@ -145,7 +145,7 @@ class OrdersFit:
         `worlds` has the parameters of a world in each row, and `spend` those of its Gamma-Gamma model (p, q, gamma),
         with the `mean` value of each customer's repeat orders; without them orders have no value.
         """
-        from shoptoolkit.survival.btyd_kernels import draw
+        from shoptoolkit.survival.orders.kernels import draw
 
         table, rows, place = self._rows(frame)
         horizon, discount, model = self._horizon(horizon_days), self._discount(discount_rate), MODELS[self.model].place
@@ -206,16 +206,17 @@ class OrdersFit:
         return parameters(self.at if at is None else at, MODELS[self.model], rows.designs)
 
     def _alive(self, theta: Floats, rows: Histories) -> Floats:
-        from shoptoolkit.survival.btyd_kernels import likelihood
+        from shoptoolkit.survival.orders.kernels import likelihood
 
         return likelihood(MODELS[self.model].place, theta, rows.x, rows.late, rows.age)[1]
 
     def _orders(self, theta: Floats, rows: Histories, horizon: float, discount: float) -> Floats:
-        from shoptoolkit.survival.btyd_kernels import orders_if_alive
+        from shoptoolkit.survival.orders.kernels import orders_if_alive
 
-        place = MODELS[self.model].place
-        alive = self._alive(theta, rows)
-        return np.maximum(alive * orders_if_alive(place, theta, rows.x, rows.age, horizon, discount), 1e-300)
+        pairs, back = np.unique(rows.x + 1j * rows.age, return_inverse=True)  # without covariates the same for many
+        x, age = (pairs.real.astype(np.int64), pairs.imag.copy()) if len(theta) == 1 else (rows.x, rows.age)
+        ahead = orders_if_alive(MODELS[self.model].place, theta, x, age, horizon, discount)
+        return np.maximum(self._alive(theta, rows) * (ahead[back] if len(theta) == 1 else ahead), 1e-300)
 
     def _with_slopes(self, of: Callable[[Floats], Floats], rows: Histories) -> tuple[Floats, Floats]:
         """A function of the parameters, one value per history, and its slopes in `at`, one row each."""
@@ -323,7 +324,7 @@ def fit_orders(
 
 def _objective(form: Model, rows: Histories, scale: Floats) -> Callable[[Floats], tuple[float, Floats]]:
     """Log-likelihood per customer and its slopes, in parameters times `scale` (covariates get a spread of 1)."""
-    from shoptoolkit.survival.btyd_kernels import likelihood
+    from shoptoolkit.survival.orders.kernels import likelihood
 
     share = rows.weight / rows.weight.sum()
 

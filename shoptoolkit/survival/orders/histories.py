@@ -9,15 +9,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from shoptoolkit.contract import ContractError, to_polars
+from shoptoolkit.contract.arrays import Floats, Ints
+from shoptoolkit.survival.orders.summaries import HISTORY
 from shoptoolkit.survival.spells import _is_unique as is_unique
-from shoptoolkit.survival.summaries import HISTORY
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 _X, _LATE, _AGE = HISTORY
 _HUGE = 1e5  # opportunities or repeat orders beyond this are no whole days but seconds
 

@@ -11,16 +11,15 @@ from numbers import Real
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from shoptoolkit.contract import EstimateTable, estimate_row, to_polars
+from shoptoolkit.contract.arrays import Floats
 from shoptoolkit.contract.check import check_level, check_number
 from shoptoolkit.contract.show import html_table
-from shoptoolkit.survival.buy_till_you_die import OrdersFit
-from shoptoolkit.survival.spend import SpendFit, mean_order, read_values
+from shoptoolkit.survival.orders.fit import OrdersFit
+from shoptoolkit.survival.orders.spend import SpendFit, mean_order, read_values
 
-Floats = npt.NDArray[np.float64]
 _CHUNK = 50_000  # customers whose draws are held at once
 
 

@@ -13,11 +13,10 @@ from __future__ import annotations
 from math import exp, expm1, lgamma, log, log1p
 
 import numpy as np
-import numpy.typing as npt
 from numba import njit
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
+from shoptoolkit.contract.arrays import Floats, Ints
+
 BG, MBG, PARETO, BG_BB = range(4)
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(16)
 

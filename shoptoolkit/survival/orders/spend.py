@@ -19,7 +19,7 @@ from scipy.stats import spearmanr
 from shoptoolkit.contract import ContractError, to_polars
 from shoptoolkit.contract.check import check_level
 from shoptoolkit.contract.show import html_table
-from shoptoolkit.survival.btyd_optimum import Floats, climb, parameter_table
+from shoptoolkit.survival.orders.optimum import Floats, climb, parameter_table
 
 _NAMES = ("p", "q", "gamma")
 _NOTEWORTHY = 0.1  # a rank correlation surely beyond this is told, for the model holds that there is none

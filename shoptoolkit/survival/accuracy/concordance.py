@@ -12,7 +12,7 @@ import polars as pl
 
 from shoptoolkit.contract import ContractError, EstimateTable, estimate_row, refused_row, wilson
 from shoptoolkit.contract.check import check_span, choose
-from shoptoolkit.survival.censoring import Followed, follow
+from shoptoolkit.survival.accuracy.censoring import Followed, follow
 from shoptoolkit.survival.risk import Ints, spell_names
 
 
@@ -102,7 +102,7 @@ def concordance(
 
 
 def _row(sample: Followed, rank: Ints, last: float, kind: str, common: dict[str, Any]) -> dict[str, Any]:
-    from shoptoolkit.survival.accuracy_kernels import pair_sums
+    from shoptoolkit.survival.accuracy.kernels import pair_sums
 
     worth = sample.worth(last) ** 2 if kind == "uno" else (sample.seen & (sample.duration <= last)).astype(float)
     days = sample.law.place if sample.own else sample.table["duration_days"].rank("dense").to_numpy().astype(np.int64)
