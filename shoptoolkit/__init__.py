@@ -6,7 +6,7 @@ contract        what each frame must be, the check, the quarantine; `read_events
 datasets        public data sets brought to the contract
 simulate        shops whose true behaviour is known
 features        events -> orders, recency-frequency-value
-survival        spells -> curves, restricted means, cohorts
+survival        spells -> curves, regressions, orders to come and their value, judged on what came
 behaviour       who will buy: propensities judged on a later time
 explain         what each feature adds to a model's answer, and whether that holds
 figures         draw a result

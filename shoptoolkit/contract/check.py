@@ -2,13 +2,15 @@
 
 In: any frame with the Arrow PyCapsule interface. Out: `Checked(good, quarantined, faults)`, or one `ContractError` that
 lists every fault of the columns. `check` sets bad rows aside; `require`, for the doors of functions, refuses them;
-`to_polars` converts once; `check_level` and `choose` check plain arguments. All shared checks of the package live here.
+`to_polars` converts once; `check_level`, `check_span`, `check_number`, `listed` and `choose` read plain arguments. All
+shared checks of the package live here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import dataframely as dy
@@ -156,8 +158,26 @@ def _mixed(frame: Any) -> str:
 
 def check_level(level: float) -> None:
     """Raise ValueError unless `level` is a coverage between 0 and 1."""
-    if not 0 < level < 1:
-        raise ValueError(f"level is {level}; it must lie between 0 and 1, e.g. 0.95.")
+    if not isinstance(level, Real) or not 0 < level < 1:
+        raise ValueError(f"level is {level!r}; it must lie between 0 and 1, e.g. 0.95.")
+
+
+def check_span(name: str, days: float, *, example: str = "30") -> None:
+    """Raise ValueError unless the argument `name` is a number of days above 0."""
+    if not isinstance(days, Real) or not 0 < days < float("inf"):
+        raise ValueError(f"{name} is {days!r}; it must be a number of days > 0, e.g. {example}.")
+
+
+def check_number(name: str, value: float, *, least: float = 0, whole: bool = False) -> None:
+    """Raise ValueError unless the argument `name` is a finite number, perhaps a whole one, of at least `least`."""
+    if not isinstance(value, Real) or not least <= value < float("inf") or (whole and value % 1):
+        kind = "whole number" if whole else "number"
+        raise ValueError(f"{name} is {value!r}; it must be a {kind} >= {least}.")
+
+
+def listed(names: str | Iterable[str]) -> list[str]:
+    """Names of columns; one may stand alone."""
+    return [names] if isinstance(names, str) else list(names)
 
 
 def choose(name: str, value: str, allowed: Iterable[str]) -> None:

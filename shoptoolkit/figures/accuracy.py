@@ -39,7 +39,7 @@ def calibration(calibration: Calibration, *, ax: Axes | None = None) -> Axes:
 
 
 def accuracy_by_day(
-    scores: EstimateTable | dict[str, EstimateTable], *, ax: Axes | None = None, metric: str = "brier"
+    scores: EstimateTable | dict[str, EstimateTable], *, ax: Axes | None = None, metric: str | None = None
 ) -> Axes:
     """Draw a score by day with its interval as a band; refused days are left open.
 
@@ -48,10 +48,11 @@ def accuracy_by_day(
     scores
         From `survival.brier` or `survival.auc_at` for several days; or {name: scores} of several models.
     metric
-        "brier" or "auc".
+        "brier" or "auc"; None: the first that the scores have.
     """
     ax = new_axes(ax)
     models = scores if isinstance(scores, dict) else {"": scores}
+    metric = metric or str(next(iter(models.values())).table["metric"][0])
     labels = []
     for place, (name, one) in enumerate(models.items()):
         told = one.table.filter(pl.col("metric") == metric, pl.col("verdict") == "ok").sort("horizon_days")

@@ -62,10 +62,17 @@ def orders_forecast(
 def p_alive(alive: pl.DataFrame, *, ax: Axes | None = None, unit: str = "days") -> Axes:
     """Draw how likely customers are still there, by the number of repeat orders and the silence since the last.
 
-    `alive` is `OrdersFit.p_alive` of a grid of histories of one `age`: all pairs of repeat_orders and last_order_age.
+    `alive` is `OrdersFit.p_alive` of a grid of histories of one `age`: all pairs of repeat_orders and last_order_age,
+    as in `pl.DataFrame({"repeat_orders": [1, 2, 5]}).join(late, how="cross").with_columns(age=90.0)`, where `late` has
+    the column last_order_age.
     """
     from matplotlib.colors import LinearSegmentedColormap
 
+    if alive["age"].n_unique() > 1 or alive.select("repeat_orders", _LATE).is_duplicated().any():
+        raise ValueError(
+            f"alive has {len(alive):,} rows of several ages or of equal histories; it must be a grid. Ask p_alive of "
+            "each pair of repeat_orders and last_order_age once, with one age."
+        )
     ax = new_axes(ax, figsize=(7.6, 4.2))
     wide = alive.pivot("repeat_orders", index="last_order_age", values="p_alive", sort_columns=True).sort(
         "last_order_age"

@@ -10,7 +10,7 @@ from typing import Any
 
 import polars as pl
 
-from shoptoolkit.contract import Auctions, Contract, ContractError, require
+from shoptoolkit.contract import Auctions, Contract, ContractError, require, to_polars
 from shoptoolkit.contract.check import choose
 from shoptoolkit.contract.clock import moment
 from shoptoolkit.contract.schemas import Field
@@ -56,6 +56,9 @@ def conversion_spells(
         A column is missing or no datetime, a conversion precedes its click, or no click lies before `as_of`.
     """
     end = pl.lit(moment(as_of, timezone=timezone)).cast(pl.Datetime("us"))
+    clicks = to_polars(clicks)
+    if absent := [name for name in (clicked, converted) if name not in clicks.columns]:
+        raise ContractError(f"clicks: no column {', '.join(map(repr, absent))}. It has: {', '.join(clicks.columns)}.")
     table = require(clicks, _Clicks, rename={clicked: "at", converted: "converted_at"}).filter(pl.col("at") < end)
     if table.is_empty():
         raise ContractError(f"clicks: none lies before as_of = {as_of}.")

@@ -209,7 +209,7 @@ def _survivors(
 ) -> list[tuple[str, Floats, Floats]]:
     """(cohort, periods, survivors) of each cohort, checked; `whole`: from period 0 on."""
     frame = to_polars(table)
-    needed = [period, survivors, *([size] if isinstance(size, str) else [])]
+    needed = [period, survivors, *([size] if isinstance(size, str) else []), *([cohort] if cohort != "cohort" else [])]
     if absent := [name for name in needed if name not in frame.columns]:
         hint = f" {_NO_SURVIVORS}" if "n_returned" in frame.columns else ""
         raise ContractError(

@@ -15,6 +15,7 @@ import polars as pl
 
 from shoptoolkit.contract import ContractError
 from shoptoolkit.contract.arrays import Floats
+from shoptoolkit.contract.check import listed
 
 _MOST_LEVELS = 100
 
@@ -28,7 +29,7 @@ class Covariates:
     @classmethod
     def learn(cls, frame: pl.DataFrame, names: Sequence[str]) -> Covariates:
         """Levels of text in sorted order, those of an Enum in its own."""
-        names = [names] if isinstance(names, str) else list(names)
+        names = listed(names)
         faults = [f"no column {name!r}" for name in names if name not in frame.columns]
         faults += [f"{name!r} is named twice" for name in dict.fromkeys(names) if names.count(name) > 1]
         levels = {name: _levels(frame[name]) for name in names if name in frame.columns}
@@ -108,19 +109,35 @@ def long_survival(ids: pl.Series, days: Floats, survival: Floats, known: npt.NDA
     ).with_columns(pl.when(pl.Series(known.ravel())).then("survival").alias("survival"))
 
 
-def asked(frame: pl.DataFrame, days: float | Sequence[float], waited: str | None, id: str) -> tuple[Floats, Floats]:
-    """The days asked for, and the days that each row has already waited; both >= 0."""
-    wanted = np.atleast_1d(np.asarray(days, dtype=float))
-    if not (np.isfinite(wanted).all() and (wanted >= 0).all()):
-        raise ValueError(f"days is {days}; days are >= 0.")
-    if absent := [name for name in (id, waited) if name is not None and name not in frame.columns]:
-        raise ContractError(f"frame: no column {', '.join(map(repr, absent))}. It has: {', '.join(frame.columns)}.")
-    if waited is None:
-        return wanted, np.zeros(len(frame))
-    already = frame[waited].cast(pl.Float64).fill_null(np.nan).to_numpy()
-    if not (already >= 0).all():
-        raise ContractError(f"frame: {waited!r} is null or below 0 in {int((~(already >= 0)).sum()):,} rows.")
-    return wanted, already
+def asked(frame: pl.DataFrame, days: float | Sequence[float], waited: float | str, id: str) -> tuple[Floats, Floats]:
+    """The days asked for, and the days that each row has already waited; the frame has the id."""
+    if id not in frame.columns:
+        raise ContractError(f"frame: no column {id!r} (id). It has: {', '.join(frame.columns)}.")
+    return days_asked(days), days_waited(frame, waited)
+
+
+def days_asked(days: float | Sequence[float]) -> Floats:
+    """Days to predict, at least one of them."""
+    wanted = np.atleast_1d(np.asarray(days))
+    if wanted.dtype.kind not in "iuf":
+        raise TypeError(f"days is {days!r}; give a number of days or a list of them.")
+    if not len(wanted) or not np.isfinite(wanted).all() or (wanted < 0).any():
+        raise ValueError(f"days is {days}; days from now are >= 0 and finite, e.g. [30, 60, 90].")
+    return wanted.astype(float)
+
+
+def days_waited(frame: pl.DataFrame, waited: float | str) -> Floats:
+    """Days already waited by row; NaN where they are not known."""
+    if isinstance(waited, str) and waited not in frame.columns:
+        raise ContractError(f"waited is {waited!r}, no such column. It has: {', '.join(frame.columns)}.")
+    given = (
+        frame[waited].cast(pl.Float64)
+        if isinstance(waited, str)
+        else pl.Series([float(waited)] * len(frame), dtype=pl.Float64)
+    )
+    if len(wrong := given.filter(given.is_infinite() | (given < 0))):
+        raise ValueError(f"waited has {wrong[0]:g}; days already waited are >= 0 and finite.")
+    return given.to_numpy()
 
 
 def refuse_collinear(information: Floats, n: float, names: Sequence[str], scale: Floats) -> None:

@@ -77,7 +77,7 @@ class SurvivalCurve:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Curve:
-    """An estimate day by day, with a pointwise interval and a simultaneous band.
+    """An estimate day by day, with a pointwise interval and a simultaneous band; see `figures.cumulative_orders`.
 
     `table`: group, duration_days, estimate, standard_error, low, high, band_low, band_high. `estimand` says of what.
     """

@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from shoptoolkit.contract import ContractError
-from shoptoolkit.contract.check import choose
+from shoptoolkit.contract.check import check_number, choose
 from shoptoolkit.contract.show import html_table
 from shoptoolkit.survival.risk import Floats, daily_counts, day_grid, entered_at, spell_names
 from shoptoolkit.survival.spells import at_the_door
@@ -25,7 +25,8 @@ class LogRank:
     """Whether groups differ in when they come back. `table`: group, n, n_observed, observed, expected.
 
     `observed` and `expected` are sums of the weights over the repurchases seen, and over those that the group would
-    have had if groups did not differ; for the plain log-rank test they are counts.
+    have had if groups did not differ; for the plain log-rank test they are counts. There is nothing to draw but the
+    curves: `kaplan_meier(spells, by=...)`.
     """
 
     table: pl.DataFrame
@@ -101,15 +102,15 @@ def logrank(
     (4.918, 1, 0.0266)
     """
     choose("weights", weights, _WEIGHTS)
-    if not (p >= 0 and q >= 0 and np.isfinite(p + q)):
-        raise ValueError(f"p is {p} and q is {q}; the exponents are >= 0.")
+    check_number("p", p)
+    check_number("q", q)
     names = spell_names(id=id, duration=duration, repurchased=repurchased, entry=entry, weight=weight)
     table = at_the_door(spells, by=by, cluster=None, names=names | ({strata: "stratum"} if strata else {}))
     groups = table["group"].unique().sort()
     if len(groups) < 2:
         raise ValueError(f"by is {by!r}, which has the one group {groups[0]!r}; a comparison needs two.")
-    if strata and table.get_column("stratum", default=pl.Series([None])).null_count():
-        raise ContractError(f"spells: strata is {strata!r}, a column that is missing or has nulls; fill or drop them.")
+    if strata and table["stratum"].null_count():
+        raise ContractError(f"spells: strata is {strata!r}, a column with nulls; fill or drop them.")
     parts = table.partition_by("stratum") if strata else [table]
     sums = [_compare(part, groups, weights, p, q) for part in parts]
     observed, expected, variance = (np.sum(each, axis=0) for each in zip(*sums))

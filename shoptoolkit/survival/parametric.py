@@ -15,11 +15,11 @@ import numpy as np
 import polars as pl
 
 from shoptoolkit.contract import to_polars
-from shoptoolkit.contract.check import check_level, choose
+from shoptoolkit.contract.check import check_level, check_number, choose
 from shoptoolkit.contract.show import html_table
 from shoptoolkit.survival.covariates import Covariates, asked, long_survival, refuse_collinear
 from shoptoolkit.survival.risk import Floats, spell_names
-from shoptoolkit.survival.spells import at_the_door
+from shoptoolkit.survival.spells import at_the_door, refuse_outcomes
 
 _AFT = {"weibull": "WeibullAFTFitter", "log_normal": "LogNormalAFTFitter", "log_logistic": "LogLogisticAFTFitter"}
 _OTHER = {"generalized_gamma": "GeneralizedGammaRegressionFitter", "spline": "CRCSplineFitter"}
@@ -28,7 +28,7 @@ _MAY = {"entry": "entry_days", "weights": "weight"}
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ParametricFit:
-    """A survival curve of a known shape. `table`: parameter, estimate, standard_error, low, high.
+    """A survival curve of a known shape; draw its predictions. `table`: parameter, estimate, standard_error, low, high.
 
     A parameter is named as in lifelines, part of the distribution and covariate: `lambda_ Intercept`. Compare models on
     the same spells by `aic`: smaller is better.
@@ -46,18 +46,18 @@ class ParametricFit:
     _fitter: Any
 
     def predict_survival(
-        self, frame: Any, *, days: float | Sequence[float], waited: str | None = None, id: str = "customer_id"
+        self, frame: Any, *, days: float | Sequence[float], waited: float | str = 0.0, id: str = "customer_id"
     ) -> pl.DataFrame:
         """Chance that a customer is not back within `days`: `id`, duration_days, survival; rows in the order given.
 
-        With `waited` (a column of days since the last order) days count from now, and the chance is given that so many
-        have passed without an order. Beyond the follow-up the shape alone speaks.
+        With `waited` (days since the last order, a number or a column) days count from now, and the chance is given
+        that so many have passed without an order. Beyond the follow-up the shape alone speaks.
         """
         frame = to_polars(frame)
         wanted, already = asked(frame, days, waited, id)
         x = _for_lifelines(self._covariates, self._covariates.matrix(frame) - self._centre)
         times, place = np.unique(wanted, return_inverse=True)
-        past = already if waited is not None else None
+        past = already if already.any() else None
         survival = self._fitter.predict_survival_function(x, times=times, conditional_after=past).to_numpy().T[:, place]
         return long_survival(frame[id], wanted, survival, np.isfinite(survival))
 
@@ -122,12 +122,13 @@ def fit_parametric(
     """
     check_level(level)
     choose("model", model, (*_AFT, *_OTHER))
-    if knots < 2 or not penalty >= 0:
-        raise ValueError(f"knots is {knots} and penalty {penalty}; they must be at least 2 and 0.")
+    check_number("knots", knots, least=2, whole=True)
+    check_number("penalty", penalty)
     if model == "spline" and not covariates:
         raise ValueError("model 'spline' needs covariates; without, take 'generalized_gamma' or kaplan_meier.")
     frame = to_polars(spells)
     names = spell_names(id=id, duration=duration, repurchased=repurchased, entry=entry, weight=weight)
+    refuse_outcomes(covariates, names)
     table = at_the_door(frame, by=None, cluster=None, names=names)
     learnt = Covariates.learn(frame, covariates)
     x = learnt.matrix(frame)

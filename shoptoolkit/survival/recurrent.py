@@ -140,10 +140,10 @@ def mean_cumulative_orders_difference(
 
 def _means(spells: Any, by: str | None, level: float, names: dict[str, str]) -> list[_Mean]:
     check_level(level)
-    id = next(theirs for theirs, ours in names.items() if ours == "customer_id")
+    theirs = {ours: name for name, ours in names.items()}
+    id, start = theirs["customer_id"], theirs["entry_days"]
     table = at_the_door(spells, by=by, cluster=id, names=names)
     if "entry_days" not in table.columns:
-        start = next(theirs for theirs, ours in names.items() if ours == "entry_days")
         raise ContractError(f"spells: {start!r} is missing; take repurchase_spells(..., index='all').")
     table = table.sort("cluster", "entry_days", maintain_order=True)
     is_same = pl.col("cluster") == pl.col("cluster").shift()
@@ -151,7 +151,8 @@ def _means(spells: Any, by: str | None, level: float, names: dict[str, str]) -> 
         raise ContractError(f"spells: those of customer {wrong['cluster'][0]!r} overlap; each day counts once.")
     if by and len(wrong := table.filter(is_same & (pl.col("group") != pl.col("group").shift()))):
         raise ContractError(
-            f"spells: by is {by!r}, and customer {wrong['cluster'][0]!r} has several values of it; take the first one."
+            f"spells: by is {by!r}, and customer {wrong['cluster'][0]!r} has several values of it; take the "
+            f"first one: pl.col({by!r}).first().over({id!r}, order_by={start!r})."
         )
     return [_mean(risk) for risk in risk_tables(table)]
 

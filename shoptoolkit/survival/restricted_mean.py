@@ -14,9 +14,9 @@ import numpy as np
 import polars as pl
 
 from shoptoolkit.contract import ContractError, EstimateTable, estimate_row, refused_row
-from shoptoolkit.contract.check import check_level
+from shoptoolkit.contract.check import check_level, check_span, listed
 from shoptoolkit.survival.risk import Floats, RiskTable, refuse_early_end, risk_tables, spell_names
-from shoptoolkit.survival.spells import at_the_door
+from shoptoolkit.survival.spells import at_the_door, refuse_outcomes
 
 _LEAST = 10  # customers of a group, below which no interval is told
 _METRIC = {"metric": "days_to_next_order", "method": "kaplan_meier", "measure": "days"}
@@ -132,6 +132,7 @@ def restricted_mean_difference(
     for those to come.
     """
     names = spell_names(id=id, duration=duration, repurchased=repurchased, entry=entry, weight=weight)
+    covariates = listed(covariates)
     means = _means(spells, horizon_days, by, level, cluster, names, covariates)
     pairs = _against(means, by, reference)
     rows = (
@@ -161,6 +162,7 @@ def restricted_mean_ratio(
     those of the logarithm of the ratio, by the delta method.
     """
     names = spell_names(id=id, duration=duration, repurchased=repurchased, entry=entry, weight=weight)
+    covariates = listed(covariates)
     means = _means(spells, horizon_days, by, level, cluster, names, covariates)
     rows = []
     for mean, other in _against(means, by, reference):
@@ -194,8 +196,8 @@ def _means(
     covariates: Sequence[str] = (),
 ) -> list[_Mean]:
     check_level(level)
-    if isinstance(horizon, str) or not (np.isfinite(horizon) and horizon > 0):
-        raise ValueError(f"horizon_days is {horizon}; it must be a number of days > 0.")
+    check_span("horizon_days", horizon)
+    refuse_outcomes(covariates, names)
     table = at_the_door(spells, by=by, cluster=cluster, names=names | {name: name for name in covariates})
     if covariates:
         table = _numbers(table, covariates)
@@ -210,7 +212,7 @@ def _numbers(table: pl.DataFrame, covariates: Sequence[str]) -> pl.DataFrame:
     if "weight" in table.columns:
         raise ContractError("spells: covariates= and a weight column do not go together; give rows instead of counts.")
     for name in covariates:
-        kind = table.schema.get(name, pl.Null())
+        kind = table.schema[name]
         if not (kind.is_numeric() or kind == pl.Boolean) or not table[name].cast(pl.Float64).is_finite().all(
             ignore_nulls=False
         ):

@@ -14,8 +14,10 @@ import numpy as np
 import polars as pl
 
 from shoptoolkit.contract import ContractError, Orders, Spells, require, to_polars
+from shoptoolkit.contract.check import listed
 from shoptoolkit.contract.clock import day_of, local_day
 
+NEEDED = ("customer_id", "duration_days", "repurchased")
 _FIRST = ("customer_id", "duration_days", "repurchased", "spell_number", "started_at", "start_days", "stop_days")
 _AFTERWARDS = ("refunded", "revenue", "order_number")  # known only after the order, or renamed
 
@@ -102,7 +104,7 @@ def _refuse_clashes(columns: Sequence[str]) -> None:
 def _index_day(index: str, timezone: str) -> date | None:
     if index in ("first", "last", "all"):
         return None
-    if index.startswith("at:"):
+    if isinstance(index, str) and index.startswith("at:"):
         return day_of(index.removeprefix("at:"), timezone=timezone, name="index")
     raise ValueError(f"index is {index!r}; it must be 'first', 'last', 'all' or 'at:' and a day, e.g. 'at:2011-06-01'.")
 
@@ -138,8 +140,7 @@ def at_the_door(spells: Any, *, by: str | None, cluster: str | None, names: Mapp
     and spells of which none ended in a repurchase.
     """
     frame = to_polars(spells)
-    if absent := [name for name in (by, cluster) if name is not None and name not in frame.columns]:
-        raise ContractError(f"spells: no column {', '.join(map(repr, absent))}. It has: {', '.join(frame.columns)}.")
+    refuse_absent(frame, names, [name for name in (by, cluster) if name is not None])
     extra = [pl.col(by).cast(pl.String).fill_null("unknown").alias("group")] if by else []
     extra += [pl.col(cluster).alias("cluster")] if cluster else []
     kept = frame.select(*[name for name in names if name in frame.columns], *extra)
@@ -159,6 +160,30 @@ def at_the_door(spells: Any, *, by: str | None, cluster: str | None, names: Mapp
             "index='last' are open by construction."
         )
     return table
+
+
+def refuse_absent(frame: pl.DataFrame, names: Mapping[str, str], asked: Sequence[str] = ()) -> None:
+    """Every column must be there that is `asked` for, by an option or because no spell is without; counts need no id.
+
+    `names`: the caller's column -> the contract's. A column that may be missing goes by the contract's own name.
+    """
+    theirs = {ours: name for name, ours in names.items()}
+    needed = [theirs[ours] for ours in NEEDED if ours != "customer_id" or theirs["weight"] not in frame.columns]
+    others = [name for name, ours in names.items() if ours not in NEEDED and name not in Spells.fields]
+    if absent := [name for name in dict.fromkeys((*needed, *others, *asked)) if name not in frame.columns]:
+        mend = " Make spells with survival.repurchase_spells(orders, as_of=...), or name your own columns by the "
+        mend += "options, e.g. repurchased='E'; without an id, spells.with_row_index('customer_id')."
+        told = [f"{name!r}" if names.get(name, name) == name else f"{name!r} ({names[name]})" for name in absent]
+        raise ContractError(
+            f"spells: no column {', '.join(told)}. It has: {', '.join(frame.columns) or 'no columns'}."
+            + mend * any(name in needed for name in absent)
+        )
+
+
+def refuse_outcomes(covariates: Sequence[str], names: Mapping[str, str]) -> None:
+    """What a fit explains, or counts by, cannot explain it."""
+    if taken := [name for name in listed(covariates) if names.get(name) in NEEDED]:
+        raise ValueError(f"covariates has {', '.join(map(repr, taken))}: the id and the outcome; leave them out.")
 
 
 def _refuse_nulls(table: pl.DataFrame, names: Mapping[str, str]) -> None:

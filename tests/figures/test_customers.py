@@ -38,6 +38,8 @@ def test_the_map_shows_the_chance_of_every_history(fit):
     for place, count in enumerate((1, 2, 12)):
         assert drawn[place] == pytest.approx(told.filter(pl.col("repeat_orders") == count)["p_alive"].to_numpy())
     assert ax.get_xlabel() == "Silence since the last order, days"
+    with pytest.raises(ValueError, match=r"alive has 24 rows of .* equal histories; it must be a grid"):
+        figures.p_alive(pl.concat([told, told]))
 
 
 def test_the_concentration_of_value_is_drawn():

@@ -363,4 +363,5 @@ def test_the_figure_draws_the_days_with_their_band():
     assert set(by_day["low"]) | set(by_day["high"]) <= set(band[:, 1])
     assert {text.get_text() for text in ax.texts} >= {"model", "score"}
     with pytest.raises(ValueError, match="metric is 'brier', and scores '' tell none; they have 'auc', 'mean_auc'"):
-        figures.accuracy_by_day(told)
+        figures.accuracy_by_day(told, metric="brier")
+    assert figures.accuracy_by_day(told).lines[0].get_ydata() == pytest.approx(by_day["estimate"])

@@ -415,13 +415,17 @@ def test_arguments_that_cannot_be_used_are_told():
         (lambda: fit_orders(frame, model="bg_bb"), "is not whole"),
         (lambda: fit_orders(text, covariates_rate=["one"]), "'one' is the same for all"),
         (lambda: fit_orders(text, covariates_rate=["copy", "other"]), "'other' is a sum of multiples"),
+        (lambda: fit_orders(frame, covariates_rate="premium"), "no column 'premium'"),
         (lambda: fit_orders(frame, covariates_rate=["premium"]), "no column 'premium'"),
+        (lambda: fit_orders(frame, weight="cuont"), "no column 'cuont'"),
+        (lambda: fit_orders(frame, starts={"r": 1.0}), "starts is {'r': 1.0}; give a list"),
+        (lambda: fit.expected_orders(frame, horizon_days="9"), "horizon_days is '9'"),
         (lambda: fit.expected_orders(frame, horizon_days=0), "horizon_days is 0"),
         (lambda: fit.expected_orders(frame, horizon_days=9, discount_rate=-0.1), "discount_rate is -0.1"),
         (lambda: fit.draw_orders(frame, horizon_days=9, draws=0, rng=1), "draws is 0"),
         (lambda: known("bg_bb").expected_orders(frame, horizon_days=2.5), "whole opportunities|is not whole"),
     ):
-        with pytest.raises(ValueError, match=told):
+        with pytest.raises((ValueError, TypeError), match=told):
             call()
 
 

@@ -202,7 +202,7 @@ def test_counts_and_order_do_not_matter_to_the_spread():
 @pytest.mark.parametrize(
     ("change", "options", "error", "message"),
     [
-        (lambda p: p, {"bins": 1}, ValueError, "bins is 1; it must be at least 2"),
+        (lambda p: p, {"bins": 1}, ValueError, "bins is 1; it must be a whole number >= 2"),
         (
             lambda p: p.filter(pl.col("customer_id") > 2),
             {},
@@ -221,7 +221,7 @@ def test_what_cannot_be_judged_is_named(change, options, error, message):
 
 def test_groups_and_late_entries_are_checked():
     spells, forecast = world(9)
-    with pytest.raises(ValueError, match="groups is 0; it must be at least 1"):
+    with pytest.raises(ValueError, match="groups is 0; it must be a whole number >= 1"):
         calibration(spells, forecast, horizon_days=1, groups=0)
     for measure in (d_calibration, lambda *given: calibration(*given, horizon_days=1)):
         with pytest.raises(ContractError, match="300 of 300 enter late"):

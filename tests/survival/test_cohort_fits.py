@@ -136,6 +136,7 @@ BAD = {
     "below zero": ({"n_active": [100, 80, 70, -1]}, {}, "'n_active' must be a whole number >= 0 .*, in every row"),
     "a hole": ({"n_active": [100, 80, None, 65]}, {}, "'n_active' must be a whole number >= 0 .*, in every row"),
     "no column": ({}, {"survivors": "left"}, "no column 'left'. It has: period_number, n_active"),
+    "no such cohort": ({}, {"cohort": "month"}, "no column 'month'"),
     "an unknown model": ({}, {"model": "weibull"}, "model is 'weibull'"),
     "no level": ({}, {"level": 95}, "level is 95"),
 }

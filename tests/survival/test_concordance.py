@@ -152,7 +152,7 @@ def test_without_two_to_compare_there_is_no_answer():
         ({}, {"ties": "breslow"}, ValueError, "ties is 'breslow'; it must be one of 'exact', 'pec'"),
         ({}, {"level": 95}, ValueError, "level is 95"),
         ({}, {"horizon_days": 0}, ValueError, "horizon_days is 0; it must be a number of days > 0"),
-        ({}, {"score": "x"}, ContractError, "no column 'x' to score by; name it with score="),
+        ({}, {"score": "x"}, ContractError, "no column 'x' \\(score\\)"),
         ({"risk": "a"}, {}, ContractError, "'risk' has String; every spell needs a number"),
         ({"risk": float("nan")}, {}, ContractError, "'risk' has 250 of 250 values null or not finite"),
         ({"risk": None}, {}, ContractError, "'risk' has Null; every spell needs a number"),

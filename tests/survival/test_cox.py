@@ -366,6 +366,19 @@ def test_days_already_waited_make_the_chance_conditional():
     assert later == pytest.approx(now[1] / now[0], rel=1e-12)
 
 
+def test_a_wait_may_be_one_number_and_where_it_is_not_known_nothing_is_told():
+    frame = spells(15, late=False).head(2).with_columns(waited=pl.Series([4.0, None]))
+    fit = fit_cox(spells(15, late=False), covariates=X)
+    by_row = fit.predict_survival(frame, days=3, waited="waited")["survival"].to_list()
+    assert by_row == [fit.predict_survival(frame, days=3, waited=4)["survival"][0], None]
+
+
+@pytest.mark.parametrize("covariates", [["a", "repurchased"], "duration_days", ["customer_id"]])
+def test_the_outcome_is_no_covariate(covariates):
+    with pytest.raises(ValueError, match="the id and the outcome; leave them out"):
+        fit_cox(spells(15), covariates=covariates)
+
+
 def test_what_was_not_watched_is_not_predicted():
     frame = spells(16, late=False).with_columns(pl.col("repurchased") & (pl.col("country") == "GB"))
     fit = fit_cox(frame, covariates=X, strata="country")
@@ -535,14 +548,15 @@ def test_no_convergence_is_told_with_numbers(monkeypatch):
         (with_columns(country=pl.lit("FR")), {}, "the stratum {'country': 'FR'} of 3 rows was not in the fit"),
         (with_columns(a=pl.lit("x")), {}, "'a' is String, must be a number"),
         (lambda frame: frame.drop("a"), {}, "'a' is missing"),
-        (with_columns(), {"days": -1}, "days is -1; days are >= 0"),
-        (with_columns(), {"waited": "since"}, "no column 'since'"),
-        (with_columns(since=pl.lit(-2.0)), {"waited": "since"}, "'since' is null or below 0 in 3 rows"),
+        (with_columns(), {"days": "30"}, "days is '30'; give a number of days"),
+        (with_columns(), {"days": -1}, "days is -1; days from now are >= 0"),
+        (with_columns(), {"waited": "since"}, "waited is 'since', no such column"),
+        (with_columns(since=pl.lit(-2.0)), {"waited": "since"}, "waited has -2; days already waited are >= 0"),
     ],
 )
 def test_a_frame_that_the_fit_cannot_read_is_refused(spoil, options, message):
     fit = fit_cox(spells(19), covariates=X, strata="country")
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((ValueError, TypeError), match=message):
         fit.predict_survival(spoil(spells(19).head(3)), **({"days": [1]} | options))
 
 

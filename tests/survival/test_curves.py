@@ -398,7 +398,13 @@ def test_a_curve_reads_well_in_a_notebook():
         ({"interval": "log"}, ValueError, "interval is 'log'; it must be one of 'log-log', 'plain'"),
         ({"by": "city"}, ContractError, "no column 'city'. It has: customer_id"),
         ({"cluster": "firm", "by": "city"}, ContractError, "no column 'city', 'firm'"),
-        ({"id": "user"}, ContractError, "'customer_id' is missing"),
+        (
+            {"id": "user"},
+            ContractError,
+            r"no column 'user' \(customer_id\). It has: customer_id, .* name your own columns",
+        ),
+        ({"weight": "cuont"}, ContractError, r"no column 'cuont' \(weight\). It has"),
+        ({"level": "0.95"}, ValueError, "level is '0.95'; it must lie between 0 and 1"),
         ({"cluster": "country"}, ContractError, "'country' is null in 100 of 300 rows; fill or drop them"),
     ],
 )

@@ -290,6 +290,7 @@ REFUSED = {
         {}, r"none that ended by 'refund'\. .*, or count that cause as censored"),
     "many causes": (
         spoilt(repurchased=True, cause=pl.col("customer_id").cast(pl.String)), {}, r"400 causes, more than 20"),
+    "no such cause": (WORLD, {"cause": "why"}, r"no column 'why' \(cause\)"),
     "no weight": (spoilt(weight=pl.lit(None, pl.Int64)), {}, r"'weight' is null in 400"),
 }  # fmt: skip
 

@@ -73,8 +73,8 @@ def test_without_covariates_it_is_one_curve_near_kaplan_meier():
     [
         ({"model": "gompertz"}, "model is 'gompertz'; it must be one of 'weibull'"),
         ({"model": "spline", "covariates": []}, "'spline' needs covariates"),
-        ({"knots": 1}, "knots is 1 and penalty 0.0; they must be at least 2 and 0"),
-        ({"penalty": -1}, "knots is 3 and penalty -1"),
+        ({"knots": 1}, "knots is 1; it must be a whole number >= 2"),
+        ({"penalty": -1}, "penalty is -1; it must be a number >= 0"),
         ({"level": 0}, "level is 0"),
         ({"covariates": ["z"]}, "no column 'z'"),
         ({"frame": rossi().with_columns(fin=2)}, "'fin' is always 2"),

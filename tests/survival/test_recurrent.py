@@ -139,7 +139,10 @@ def test_a_difference_is_the_other_group_less_the_reference():
     [
         ({"repurchased": pl.lit(False)}, "ended in a repurchase, so there is no curve"),
         ({"start_days": pl.lit(0.0)}, "those of customer 2 overlap; each day counts once"),
-        ({"country": pl.int_range(pl.len())}, "by is 'country', and customer 2 has several values of it"),
+        (
+            {"country": pl.int_range(pl.len())},
+            "by is 'country', and customer 2 has several values of it; take the first one: pl.col",
+        ),
         ({"stop_days": pl.col("start_days")}, "entry_days is not before duration_days"),
         ({"weight": pl.lit(2)}, "give the rows instead of counts"),
     ],

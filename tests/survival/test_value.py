@@ -10,7 +10,6 @@ import pytest
 from lifetimes import GammaGammaFitter
 from scipy.stats import spearmanr
 
-from shoptoolkit.contract import ContractError
 from shoptoolkit.survival import customer_value, fit_orders, fit_spend
 
 BG, SPEND = (0.8, 20.0, 0.6, 2.5), (5.0, 4.0, 16.0)
@@ -155,8 +154,10 @@ def test_what_cannot_be_used_is_told():
         (lambda: customer_value(orders, spend, frame, **call, draws=10), "draws is 10; quantiles at level 0.95 need"),
         (lambda: customer_value(orders, spend, frame, **call, level=2), "level is 2"),
         (lambda: customer_value(orders, spend, frame, **call | {"horizon_days": -5}), "horizon_days is -5"),
+        (lambda: customer_value(spend, orders, frame, **call), "orders_fit is a SpendFit and spend_fit a OrdersFit"),
+        (lambda: customer_value(orders, spend, frame, **call | {"margin": "0.3"}), "margin is '0.3'"),
     ):
-        with pytest.raises((ValueError, ContractError), match=told):
+        with pytest.raises((ValueError, TypeError), match=told):
             action()
     assert repr(spend).startswith("gamma_gamma of ")
     assert "rank correlation" in spend._repr_html_()

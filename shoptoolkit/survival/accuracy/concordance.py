@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from shoptoolkit.contract import ContractError, EstimateTable, estimate_row, refused_row, wilson
-from shoptoolkit.contract.check import choose
+from shoptoolkit.contract.check import check_span, choose
 from shoptoolkit.survival.accuracy.censoring import Followed, follow
 from shoptoolkit.survival.risk import Ints, spell_names
 
@@ -77,8 +77,8 @@ def concordance(
     all: 0.889 (0.566 to 0.980), n = 12
     """
     choose("kind", kind, ("harrell", "uno"))
-    if horizon_days is not None and not horizon_days > 0:
-        raise ValueError(f"horizon_days is {horizon_days}; it must be a number of days > 0, or None for all.")
+    if horizon_days is not None:
+        check_span("horizon_days", horizon_days, example="30, or None for all")
     names = spell_names(id=id, duration=duration, repurchased=repurchased, entry=entry, weight=weight)
     sample = follow(spells, train=train, ties=ties, level=level, cluster=cluster, names=names | {score: "score"})
     rank = ranks(sample.table, score)
@@ -152,9 +152,7 @@ def share_row(
 
 
 def ranks(table: pl.DataFrame, score: str) -> Ints:
-    """Dense ranks of the scores, from 1; refuses scores that are missing or cannot be ordered."""
-    if "score" not in table.columns:
-        raise ContractError(f"spells: no column {score!r} to score by; name it with score=.")
+    """Dense ranks of the scores, from 1; refuses scores that cannot be ordered."""
     column = table["score"]
     if not column.dtype.is_numeric() or (bad := len(column) - int(column.is_finite().sum())):
         what = f"{bad:,} of {len(column):,} values null or not finite" if column.dtype.is_numeric() else column.dtype

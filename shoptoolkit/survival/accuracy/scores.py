@@ -147,7 +147,9 @@ def auc_at(
         raise ValueError("give either predicted= (survival by day) or score= (a column of spells), and not both.")
     wanted = check_days(days)
     names = spell_names(id=id, duration=duration, repurchased=repurchased, entry=entry, weight=weight)
-    sample = follow(spells, train=train, ties=ties, level=level, cluster=cluster, names=names | {score or "": "score"})
+    sample = follow(
+        spells, train=train, ties=ties, level=level, cluster=cluster, names=names | ({score: "score"} if score else {})
+    )
     if score is None:
         scores = 1 - survival_at(predicted, sample.table, wanted, id)
         terms = _terms(sample, wanted, lambda k: _areas(sample, wanted[k], scores[k], np.argsort(scores[k])))

@@ -16,12 +16,13 @@ import numpy as np
 import polars as pl
 
 from shoptoolkit.contract import ContractError, to_polars
-from shoptoolkit.contract.check import check_level, choose
+from shoptoolkit.contract.check import check_level, check_number, choose, listed
 from shoptoolkit.contract.show import html_table
 from shoptoolkit.survival.covariates import Covariates, asked, long_survival
 from shoptoolkit.survival.cox.door import PWP, cox_door
 from shoptoolkit.survival.cox.likelihood import Floats, Ints, Rows, State, cluster_scores, evaluate, maximise, prepare
 from shoptoolkit.survival.risk import spell_names
+from shoptoolkit.survival.spells import refuse_outcomes
 
 _NO_PREDICTION = {
     "ag": "an Andersen-Gill fit is of the rate of all orders, not of the time to the next one. Fit recurrent="
@@ -68,14 +69,14 @@ class CoxFit:
     _model: _Model
 
     def predict_survival(
-        self, frame: Any, *, days: float | Sequence[float], waited: str | None = None, id: str = "customer_id"
+        self, frame: Any, *, days: float | Sequence[float], waited: float | str = 0.0, id: str = "customer_id"
     ) -> pl.DataFrame:
         """Chance that a customer is not back within `days`: `id`, duration_days, survival; rows in the order given.
 
-        `frame` has the covariates and strata of the fit. With `waited` (a column of days since the last order) days
-        count from now, and the chance is given that so many have passed without an order. Null beyond the follow-up of
-        the stratum, before its first entry, and where nobody of it repurchased. No chance is told after a recurrent fit
-        in total time or with covariates that change (rule R4).
+        `frame` has the covariates and strata of the fit. With `waited` (days since the last order, a number or a
+        column) days count from now, and the chance is given that so many have passed without an order. Null where the
+        wait is, beyond the follow-up of the stratum, before its first entry, and where nobody of it repurchased. No
+        chance is told after a recurrent fit in total time or with covariates that change (rule R4).
         """
         model = self._model
         if model.no_prediction:
@@ -185,8 +186,8 @@ def fit_cox(
     _check_options(covariates, ties, recurrent, time_varying, penalty, level)
     names = spell_names(id=id, duration=duration, repurchased=repurchased, entry=entry, weight=weight)
     names |= {start: "start_days", stop: "stop_days"}
-    strata = [strata] if isinstance(strata, str) else list(strata)
-    strata += [spell_number] if recurrent in PWP else []
+    refuse_outcomes(covariates, names)
+    strata = listed(strata) + [spell_number] * (recurrent in PWP)
     frame = to_polars(spells)
     table = cox_door(frame, names=names, strata=strata, cluster=cluster, recurrent=recurrent, time_varying=time_varying)
     learnt = Covariates.learn(frame, covariates)
@@ -391,7 +392,6 @@ def _check_options(
         choose("recurrent", recurrent, ("ag", "pwp_total", "pwp_gap"))
         if time_varying:
             raise ValueError("time_varying is for one next order; rows may change in recurrent='ag' without it.")
-    if not (penalty >= 0 and math.isfinite(penalty)):
-        raise ValueError(f"penalty is {penalty}; it must be a number >= 0.")
+    check_number("penalty", penalty)
     if not covariates:
         raise ValueError("covariates is empty; without covariates take kaplan_meier.")

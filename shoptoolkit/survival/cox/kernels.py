@@ -86,7 +86,7 @@ def cluster_scores(
     of_risk: tuple[Floats, Floats],
     of_event: tuple[Floats, Floats, Floats, Floats],
 ) -> Floats:
-    """Score residuals summed within clusters, which are numbered from 0; formulas in cox_likelihood.cluster_scores."""
+    """Score residuals summed within clusters, which are numbered from 0; formulas in likelihood.cluster_scores."""
     (hazard, drift), (step, mean, less, pull) = of_risk, of_event
     scores = np.zeros((cluster.max() + 1, x.shape[1]))
     for i in range(len(risk)):

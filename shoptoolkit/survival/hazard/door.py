@@ -17,7 +17,7 @@ from shoptoolkit.contract import ContractError, Spells, require, to_polars
 from shoptoolkit.contract.check import check_level
 from shoptoolkit.contract.clock import moment
 from shoptoolkit.survival.hazard.rows import MOST_PERIODS, Piece, Waits
-from shoptoolkit.survival.spells import _refuse_nulls
+from shoptoolkit.survival.spells import _refuse_nulls, refuse_absent
 from shoptoolkit.trees.door import check_growth, feature_names, some_customers
 from shoptoolkit.trees.encoding import Encoder, matrix
 
@@ -43,6 +43,7 @@ def read(
     `names`: the caller's column -> the contract's. `timed`: the start of each spell is needed.
     """
     table, theirs = to_polars(spells), {ours: name for name, ours in names.items()}
+    refuse_absent(table, names)
     is_counts = theirs["weight"] in table.columns and theirs["customer_id"] not in table.columns
     table = table.with_row_index(theirs["customer_id"]) if is_counts else table
     needed = [theirs[name] for name in ("customer_id", "duration_days", "repurchased")]

@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from shoptoolkit.contract import ContractError, to_polars
+from shoptoolkit.contract import to_polars
 from shoptoolkit.contract.check import choose
 from shoptoolkit.contract.show import html_table
+from shoptoolkit.survival.covariates import days_asked, days_waited
 from shoptoolkit.survival.hazard.door import PERIOD
 from shoptoolkit.survival.hazard.rows import Floats, Singles, blocks, incidence
 from shoptoolkit.trees import storage
@@ -70,7 +71,7 @@ class HazardFit(Trees):
         frame
             The features, by the names and types of the training frame.
         days
-            Days from now (> 0).
+            Days from now (>= 0).
         waited
             Days already waited in vain, a number or a column: the answer is then S(waited + days) / S(waited). On
             landmarks, where the wait began before the request, it is a feature: leave 0.
@@ -86,7 +87,7 @@ class HazardFit(Trees):
         ContractError
             A feature is missing, mistyped or infinite.
         ValueError
-            No, negative or infinite days, or all beyond what was learnt.
+            No, negative or infinite days, a wait below 0, or days all beyond what was learnt.
         """
         table = to_polars(frame)
         warn(unseen_in_words(self._unseen(table)))
@@ -165,7 +166,7 @@ class HazardFit(Trees):
         self, table: pl.DataFrame, days: float | Sequence[float], waited: float | str
     ) -> Iterator[tuple[pl.DataFrame, Floats]]:
         """Ids and days asked, and the share ended by each cause (rows x days x causes), in blocks of rows."""
-        asked, since = _days_asked(days), _waited(table, waited) / self.period_days
+        asked, since = days_asked(days), days_waited(table, waited) / self.period_days
         last = since[:, None] + asked / self.period_days
         is_known = last <= self.periods + 1e-9
         if len(table) and not is_known.any():
@@ -218,29 +219,6 @@ def _timed(table: pl.DataFrame) -> pl.DataFrame:
 
 def _repeat(ids: pl.DataFrame, times: int) -> pl.DataFrame:
     return ids[np.repeat(np.arange(len(ids)), times)]
-
-
-def _days_asked(days: float | Sequence[float]) -> Floats:
-    if isinstance(days, str):
-        raise TypeError(f"days is {days!r}; give a number of days or a list of them.")
-    asked = np.atleast_1d(np.asarray(days, dtype=float))
-    if not len(asked) or not np.isfinite(asked).all() or (asked < 0).any():
-        raise ValueError(f"days is {days}; days from now are >= 0 and finite, e.g. [30, 60, 90].")
-    return asked
-
-
-def _waited(table: pl.DataFrame, waited: float | str) -> Floats:
-    """Days already waited by row; NaN where they are not known."""
-    if isinstance(waited, str) and waited not in table.columns:
-        raise ContractError(f"waited is {waited!r}, no such column. It has: {', '.join(table.columns)}.")
-    column = (
-        table[waited].cast(pl.Float64)
-        if isinstance(waited, str)
-        else pl.Series([float(waited)] * len(table), dtype=pl.Float64)
-    )
-    if len(wrong := column.filter(column.is_infinite() | (column < 0))):
-        raise ValueError(f"waited has {wrong[0]:g}; days already waited are >= 0 and finite.")
-    return column.to_numpy()
 
 
 def chances(trees: Trees, read: Singles, causes: int) -> Floats:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from numbers import Real
 from statistics import NormalDist
 from typing import Any
 
@@ -16,7 +17,7 @@ import numpy.typing as npt
 import polars as pl
 
 from shoptoolkit.contract import to_polars
-from shoptoolkit.contract.check import check_level, choose
+from shoptoolkit.contract.check import check_level, check_number, check_span, choose, listed
 from shoptoolkit.contract.show import html_table
 from shoptoolkit.survival.orders.histories import MODELS, Floats, Histories, Model, parameters, read_histories, slopes
 from shoptoolkit.survival.orders.optimum import climb, parameter_table
@@ -125,8 +126,7 @@ class OrdersFit:
 
     def draw_parameters(self, draws: int, rng: np.random.Generator) -> Floats:
         """Parameters as `at` has them, one row each, normal around it."""
-        if draws < 1:
-            raise ValueError(f"draws is {draws}; it must be at least 1.")
+        check_number("draws", draws, least=1, whole=True)
         return rng.multivariate_normal(self.at, self.covariance, size=draws, method="eigh")
 
     def live(
@@ -182,13 +182,12 @@ class OrdersFit:
 
     def _discount(self, rate: float) -> float:
         """Continuous discount per unit of time, of a rate per year."""
-        if not (np.isfinite(rate) and rate >= 0):
-            raise ValueError(f"discount_rate is {rate}; it must be a rate per year >= 0, e.g. 0.1 for 10 %.")
+        if not isinstance(rate, Real) or not 0 <= rate < np.inf:
+            raise ValueError(f"discount_rate is {rate!r}; it must be a rate per year >= 0, e.g. 0.1 for 10 %.")
         return float(np.log1p(rate) * self.unit_days / 365.25)
 
     def _horizon(self, days: float) -> float:
-        if isinstance(days, str) or not (np.isfinite(days) and days > 0):
-            raise ValueError(f"horizon_days is {days}; it must be a number of days > 0.")
+        check_span("horizon_days", days)
         horizon = days / self.unit_days
         if self.model == "bg_bb" and (abs(horizon - round(horizon)) > 1e-9 * horizon or horizon < 1):
             raise ValueError(
@@ -291,9 +290,10 @@ def fit_orders(
     """
     check_level(level)
     choose("model", model, MODELS)
-    if not (np.isfinite(unit_days) and unit_days > 0):
-        raise ValueError(f"unit_days is {unit_days}; it must be a number of days > 0, e.g. 7.0 for weeks.")
-    form, covariates = MODELS[model], (tuple(covariates_rate), tuple(covariates_dropout))
+    check_span("unit_days", unit_days, example="7.0 for weeks")
+    if isinstance(starts, str | Mapping):
+        raise TypeError(f"starts is {starts!r}; give a list of starts, each {{parameter: value}}.")
+    form, covariates = MODELS[model], (tuple(listed(covariates_rate)), tuple(listed(covariates_dropout)))
     rows = read_histories(summary, model, covariates, weight, unit_days)
     if not rows.x.any():
         raise ValueError(

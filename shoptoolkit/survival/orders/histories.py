@@ -73,7 +73,8 @@ def read_histories(
     `unit`: of the ages, in days; histories of whole days are gathered by one whole number each.
     """
     table, extra = to_polars(frame), list(dict.fromkeys(covariates[0] + covariates[1]))
-    if absent := [name for name in (*HISTORY, *extra) if name not in table.columns]:
+    own = [weight] if weight not in (None, "weight") else []  # the name of the contract may be missing
+    if absent := [name for name in (*HISTORY, *extra, *own) if name not in table.columns]:
         raise ContractError(
             f"summary: no column {', '.join(map(repr, absent))}. It has: {', '.join(table.columns)}. Make it with "
             "survival.summarise_orders(...), and join covariates to it by customer_id."

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ import polars as pl
 
 from shoptoolkit.contract import EstimateTable, estimate_row, to_polars
 from shoptoolkit.contract.arrays import Floats
-from shoptoolkit.contract.check import check_level
+from shoptoolkit.contract.check import check_level, check_number
 from shoptoolkit.contract.show import html_table
 from shoptoolkit.survival.orders.fit import OrdersFit
 from shoptoolkit.survival.orders.spend import SpendFit, mean_order, read_values
@@ -104,7 +105,7 @@ def customer_value(
     >>> value.total.table["metric"].to_list()
     ['expected_value', 'realised_value']
     """
-    _check(margin, level, draws)
+    _check(orders_fit, spend_fit, margin, level, draws)
     table = to_polars(frame)
     x, m = read_values(table)
     spend_fit.refuse_endless(x)
@@ -141,10 +142,14 @@ def customer_value(
     )
 
 
-def _check(margin: float, level: float, draws: int) -> None:
+def _check(orders_fit: OrdersFit, spend_fit: SpendFit, margin: float, level: float, draws: int) -> None:
+    if not isinstance(orders_fit, OrdersFit) or not isinstance(spend_fit, SpendFit):
+        told = f"orders_fit is a {type(orders_fit).__name__} and spend_fit a {type(spend_fit).__name__}"
+        raise TypeError(f"{told}; they come from fit_orders(...) and fit_spend(...), in this order.")
     check_level(level)
-    if not 0 < margin <= 1:
-        raise ValueError(f"margin is {margin}; it must be a share above 0 and at most 1, e.g. 0.3.")
+    if not isinstance(margin, Real) or not 0 < margin <= 1:
+        raise ValueError(f"margin is {margin!r}; it must be a share above 0 and at most 1, e.g. 0.3.")
+    check_number("draws", draws, least=1, whole=True)
     if draws < (least := int(np.ceil(2 / (1 - level)))):
         raise ValueError(f"draws is {draws}; quantiles at level {level:g} need at least {least}.")
 
