@@ -141,8 +141,8 @@ def _steps(
 def _dotted(ax: Axes, truth: pl.DataFrame | None, group: str, line: str | pl.Expr, end: float) -> None:
     """A group's true line, where it is known."""
     if truth is not None:
-        known = truth.filter((pl.col("group") == group) & (pl.col("duration_days") <= end)).select("duration_days", y=line)
-        ax.plot(*known.get_columns(), color=INK, lw=1.1, ls=(0, (1, 2)))
+        known = truth.filter((pl.col("group") == group) & (pl.col("duration_days") <= end))
+        ax.plot(*known.select("duration_days", y=line).get_columns(), color=INK, lw=1.1, ls=(0, (1, 2)))
 
 
 def _side(column: pl.Series, returned: bool) -> pl.Series:

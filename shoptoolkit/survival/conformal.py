@@ -137,8 +137,8 @@ def earliest_return(
     Returns
     -------
     EarliestReturn
-        `guarantee` is "exact ..." only where everybody is followed up to the cutoff, or where follow-up is independent of
-        what predicts, which a rank test looks at.
+        `guarantee` is "exact ..." only where all are followed up to the cutoff, or where follow-up is independent of what
+        predicts, which a rank test looks at.
 
     Raises
     ------

@@ -159,7 +159,7 @@ def test_true_orders_are_drawn_beside_each_group():
     )
     truth = pl.DataFrame({"group": "all", "duration_days": [0.0, 5.0, 20.0], "mean_cumulative_orders": [0.0, 0.4, 2.0]})
     ax = figures.cumulative_orders(survival.mean_cumulative_orders(spells), truth=truth)
-    assert [line.get_ydata().tolist() for line in ax.lines][1] == [0.0, 0.4]
+    assert list(ax.lines[1].get_ydata()) == [0.0, 0.4]
 
 
 def test_a_curve_that_falls_to_zero_is_drawn_to_the_end():
