@@ -137,7 +137,7 @@ def earliest_return(
     Returns
     -------
     EarliestReturn
-        `guarantee` is "exact ..." only where all are followed up to the cutoff, or where follow-up is independent of what
+        `guarantee` is "exact ..." only where all are followed up to the cutoff, or follow-up is independent of what
         predicts, which a rank test looks at.
 
     Raises
