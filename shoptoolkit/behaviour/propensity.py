@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from shoptoolkit import __version__
 from shoptoolkit.behaviour.accuracy import accuracy, leaks, reliability
 from shoptoolkit.behaviour.parts import AT, CUSTOMER, OUTCOME, PARTS, account, check_numbers, cut, read
 from shoptoolkit.contract import EstimateTable, to_polars
@@ -240,14 +239,12 @@ def load_propensity(folder: str | Path) -> PropensityFit:
     fit, do not belong together or were changed, and warns where another version of this package wrote them.
     """
     booster, found = storage.read(folder, _SAVED)
-    if found["version"] != __version__:
-        warn([f"{folder} was written by shoptoolkit {found['version']}; this is {__version__}."])
+    warn(storage.other_version(folder, found))
     booster.set_param({"nthread": found["nthread"]})
     scalars = {name: found[name] for name in _SCALARS} | {"split_at": datetime.fromisoformat(found["split_at"])}
-    categories = {name: tuple(values) for name, values in found["categories"].items()}
     return PropensityFit(
         booster=booster,
-        encoder=Encoder(dtypes=found["dtypes"], kinds=found["kinds"], categories=categories),
+        encoder=Encoder.of(found),
         knots=(np.array(found["knots"][0]), np.array(found["knots"][1])) if found["knots"] else None,
         parts=storage.table_of(found["parts"], PARTS),
         accuracy=EstimateTable.from_rows(found["accuracy"]),

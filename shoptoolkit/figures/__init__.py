@@ -2,20 +2,31 @@
 
 from shoptoolkit.figures.behaviour import orders, rfm
 from shoptoolkit.figures.curves import cohorts, cumulative_incidence, cumulative_orders, spells, survival_curve
+from shoptoolkit.figures.customers import customer_value, orders_forecast, p_alive
 from shoptoolkit.figures.estimates import estimates
 from shoptoolkit.figures.explain import beeswarm, importance_bar, reliability, waterfall
+from shoptoolkit.figures.forecasts import backtest, backtest_pit, cohort_forecast, earliest_return
+from shoptoolkit.figures.regression import hazard_ratios
 from shoptoolkit.figures.style import end_labels, hero_axes, set_style, y_label
 
 __all__ = [
+    "backtest",
+    "backtest_pit",
     "beeswarm",
+    "cohort_forecast",
     "cohorts",
     "cumulative_incidence",
     "cumulative_orders",
+    "customer_value",
+    "earliest_return",
     "end_labels",
     "estimates",
+    "hazard_ratios",
     "hero_axes",
     "importance_bar",
     "orders",
+    "orders_forecast",
+    "p_alive",
     "reliability",
     "rfm",
     "set_style",

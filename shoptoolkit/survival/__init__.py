@@ -2,6 +2,7 @@
 
 from shoptoolkit.survival.accuracy import auc_at, brier
 from shoptoolkit.survival.adapters import conversion_spells, win_price_spells
+from shoptoolkit.survival.backtest import Backtest, backtest
 from shoptoolkit.survival.buy_till_you_die import OrdersFit, fit_orders
 from shoptoolkit.survival.calibration import Calibration, DCalibration, calibration, d_calibration
 from shoptoolkit.survival.cohort_fits import CohortFit, fit_cohorts
@@ -21,6 +22,7 @@ from shoptoolkit.survival.summaries import summarise_orders
 from shoptoolkit.survival.value import CustomerValue, customer_value
 
 __all__ = [
+    "Backtest",
     "Calibration",
     "CohortFit",
     "Cohorts",
@@ -37,6 +39,7 @@ __all__ = [
     "SurvivalCurve",
     "aalen_johansen",
     "auc_at",
+    "backtest",
     "brier",
     "calibration",
     "cohorts",

@@ -95,17 +95,16 @@ def equal_precision(ratio: float, level: float) -> float:
     from scipy.optimize import brentq
 
     def missing(c: float) -> float:
-        edges = np.linspace(-c, c, 201)
-        width = edges[1] - edges[0]
-        flow = np.exp(-(edges**2) / 2) / np.sqrt(2 * np.pi) / 2 / width
-        flow[[0, -1]] *= 2  # the walls are half a cell away
-        mass = np.exp(-((edges[1:] - width / 2) ** 2) / 2) / np.sqrt(2 * np.pi) * width
-        between = -flow[1:-1] / np.sqrt(mass[1:] * mass[:-1])
-        rates, modes = eigh_tridiagonal((flow[1:] + flow[:-1]) / mass, between, select="i", select_range=(0, 30))
+        edges = np.linspace(0, c, 81)  # by symmetry: a mirror at 0, a wall at c
+        width = edges[1]
+        flow = np.exp(-(edges**2) / 2) / np.sqrt(2 * np.pi) / width
+        flow[0], flow[-1] = 0.0, 2 * flow[-1]  # the wall is half a cell away
+        mass = 2 * np.exp(-((edges[1:] - width / 2) ** 2) / 2) / np.sqrt(2 * np.pi) * width
+        rates, modes = eigh_tridiagonal((flow[1:] + flow[:-1]) / mass, -flow[1:-1] / np.sqrt(mass[1:] * mass[:-1]))
         return float((np.exp(-rates * np.log(ratio)) * (modes.T @ np.sqrt(mass)) ** 2).sum()) - level
 
     pointwise = NormalDist().inv_cdf(0.5 + level / 2)
-    return pointwise if ratio <= 1 else float(brentq(missing, 0.9 * pointwise, pointwise + 8, xtol=1e-6))
+    return pointwise if ratio <= 1 else float(brentq(missing, 0.9 * pointwise, pointwise + 8, xtol=1e-5))
 
 
 def highest(days: Ints, total: Floats, covariance: Callable[[Ints], Floats], level: float) -> float:

@@ -5,7 +5,7 @@ In: the frame of `summarise_orders`. Out: `MODELS`; `read_histories` -> `Histori
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -43,7 +43,7 @@ MODELS = {
 class Histories:
     """Different histories, sorted. `designs`: covariates of rate and of dropout, one column each; `weight`: customers.
 
-    `keys`: the same as a frame, with their number as `__place`.
+    `rows`: what tells the history of each row that was read; `keys`: the same of each history, its number as `__place`.
     """
 
     x: Ints
@@ -51,20 +51,28 @@ class Histories:
     age: Floats
     weight: Floats
     designs: tuple[Floats, Floats]
+    rows: pl.DataFrame
     keys: pl.DataFrame
 
-    def places(self, frame: pl.DataFrame) -> Ints:
-        """The number of the history of each row of the frame that was read."""
-        on = [name for name in self.keys.columns if name != "__place"]
-        cast = [pl.col(name).cast(self.keys.schema[name]) for name in on]
-        joined = frame.select(cast).join(self.keys, on=on, how="left", maintain_order="left")
+    def places(self) -> Ints:
+        """The number of the history of each row that was read."""
+        joined = self.rows.join(self.keys, on=self.rows.columns, how="left", maintain_order="left")
         return joined["__place"].cast(pl.Int64).to_numpy()
+
+    def every(self, step: int) -> Histories:
+        """Every step-th history: all kinds of them, as they are sorted."""
+        designs = (self.designs[0][::step], self.designs[1][::step])
+        late, age = self.late[::step].copy(), self.age[::step].copy()
+        return replace(self, x=self.x[::step].copy(), late=late, age=age, weight=self.weight[::step], designs=designs)
 
 
 def read_histories(
-    frame: Any, model: str, covariates: tuple[tuple[str, ...], tuple[str, ...]], weight: str | None
+    frame: Any, model: str, covariates: tuple[tuple[str, ...], tuple[str, ...]], weight: str | None, unit: float
 ) -> Histories:
-    """Checked and gathered. Without a `weight`, or where the frame has none, each row is one customer."""
+    """Checked and gathered. Without a `weight`, or where the frame has none, each row is one customer.
+
+    `unit`: of the ages, in days; histories of whole days are gathered by one whole number each.
+    """
     table, extra = to_polars(frame), list(dict.fromkeys(covariates[0] + covariates[1]))
     if absent := [name for name in (*HISTORY, *extra) if name not in table.columns]:
         raise ContractError(
@@ -81,15 +89,35 @@ def read_histories(
     numbers = table.select(pl.col(_X).cast(pl.Float64), pl.col(_LATE, _AGE, *extra).cast(pl.Float64), __weight=many)
     _refuse(numbers, model, extra, weight or "weight")
     keys = [*HISTORY, *extra]
-    told = numbers.group_by(keys).agg(pl.col("__weight").sum()).sort(keys).with_row_index("__place")
+    on = keys
+    if not extra and (code := _code(numbers, unit)) is not None:
+        numbers, on = numbers.with_columns(__code=code), ["__code"]
+    told = numbers.group_by(on).agg(pl.col(*keys).first() if on != keys else [], pl.col("__weight").sum())
+    told = told.sort(keys).with_row_index("__place")
     return Histories(
         x=told[_X].cast(pl.Int64).to_numpy(),
         late=told[_LATE].to_numpy(),
         age=told[_AGE].to_numpy(),
         weight=told["__weight"].to_numpy(),
         designs=(_design(told, covariates[0]), _design(told, covariates[1])),
-        keys=told.drop("__weight"),
+        rows=numbers.select(on),
+        keys=told.select(*on, "__place"),
     )
+
+
+def _code(numbers: pl.DataFrame, unit: float) -> pl.Expr | None:
+    """One whole number per history, if ages are whole days and fit in; None if not."""
+    late, age = pl.col(_LATE) * unit, pl.col(_AGE) * unit
+    off, most, last = numbers.select(
+        pl.max_horizontal((late - late.round()).abs().max(), (age - age.round()).abs().max()),
+        pl.col(_X).max(),
+        age.max(),
+    ).row(0)
+    size = int(last) + 2
+    if off > 1e-6 or (most + 1) * size**2 > 2**62:
+        return None
+    whole = (pl.col(_X).cast(pl.Int64), late.round().cast(pl.Int64), age.round().cast(pl.Int64))
+    return (whole[0] * size + whole[1]) * size + whole[2]
 
 
 def _design(table: pl.DataFrame, names: tuple[str, ...]) -> Floats:

@@ -40,38 +40,45 @@ def likelihood(model: int, theta: Floats, x: Ints, tx: Floats, age: Floats) -> t
     most = needed.max() if len(x) else 0
     rise, fall = np.zeros((5, most + 1)), np.zeros((5, most + 1))
     for i in range(len(x)):
-        mine = theta[i] if len(theta) > 1 else theta[0]
-        if i == 0 or len(theta) > 1:
-            _fill(rise, fall, model, mine, needed[i] if len(theta) > 1 else most)
+        j = i if len(theta) > 1 else 0
+        if j == i:
+            _fill(rise, fall, model, theta[j], needed[i] if len(theta) > 1 else most)
         if model == PARETO:
-            value[i], alive[i] = _pareto(mine, x[i], tx[i], age[i], rise, fall, slope[i])
+            value[i], alive[i] = _pareto(theta[j], x[i], tx[i], age[i], rise, fall, slope[i])
         elif model == BG_BB:
-            value[i], alive[i] = _bg_bb(mine, x[i], int(tx[i]), int(age[i]), rise, fall, slope[i])
-        else:
-            value[i], alive[i] = _bg(mine, x[i], x[i] + (model == MBG), tx[i], age[i], rise, fall, slope[i])
-        slope[i] *= mine
+            value[i], alive[i] = _bg_bb(theta[j], x[i], int(tx[i]), int(age[i]), rise, fall, slope[i])
+        else:  # the one for millions of rows: no views of arrays
+            known = theta[j, 0], theta[j, 1], theta[j, 2], theta[j, 3]
+            told = _bg(known, x[i], x[i] + (model == MBG), tx[i], age[i], rise, fall)
+            value[i], alive[i], slope[i, 0], slope[i, 1], slope[i, 2], slope[i, 3] = told
+        for k in range(4):
+            slope[i, k] *= theta[j, k]
     return value, alive, slope
 
 
 @njit(cache=True)
-def _bg(theta, x, m, tx, age, rise, fall, slope):  # type: ignore[no-untyped-def]
+def _bg(theta, x, m, tx, age, rise, fall):  # type: ignore[no-untyped-def]
     """BG/NBD with m = x coins thrown so far, MBG/NBD with m = x + 1 (one more at the first order).
 
     Alive: (r)_x alpha^r (alpha+T)^-(r+x) (b)_m / (a+b)_m. Left after the last order: that times
     a / (b+m-1) ((alpha+T) / (alpha+tx))^(r+x), if a coin was thrown at all.
     Fader, Hardie and Lee (2005), Marketing Science 24, eq. 6; Batislam et al. (2007), Wagner and Hoppe (2008), IJRM.
     """
-    r, alpha, a, b = theta
-    until, last = log(alpha + age), log(alpha + tx)
-    total = rise[0, x] + r * log(alpha) - (r + x) * until + rise[1, m] - rise[2, m]
-    odds = log(a) - log(b + m - 1) + (r + x) * (until - last) if m > 0 else -np.inf
-    total += odds + log1p(exp(-odds)) if odds > 0 else log1p(exp(odds))
-    gone = 1 / (1 + exp(-odds))
-    slope[0] = fall[0, x] + log(alpha) - until + gone * (until - last)
-    slope[1] = r / alpha - (r + x) * ((1 - gone) / (alpha + age) + gone / (alpha + tx))
-    slope[2] = gone / a - fall[2, m]
-    slope[3] = fall[1, m] - fall[2, m] - (gone / (b + m - 1) if m > 0 else 0.0)
-    return total, 1 / (1 + exp(odds))
+    r, alpha, a, _ = theta  # b is in the tables
+    until, start = log(alpha + age), log(alpha)
+    total = rise[0, x] + r * start - (r + x) * until + rise[1, m] - rise[2, m]
+    at_r, at_alpha = fall[0, x] + start - until, r / alpha - (r + x) / (alpha + age)
+    if m == 0:
+        return total, 1.0, at_r, at_alpha, 0.0, 0.0
+    more = until - log(alpha + tx)
+    odds = log(a) - (rise[1, m] - rise[1, m - 1]) + (r + x) * more
+    small = exp(-abs(odds))
+    gone, stayed = (1.0, small) if odds > 0 else (small, 1.0)
+    gone, stayed = gone / (1 + small), stayed / (1 + small)
+    at_alpha += gone * (r + x) * (1 / (alpha + age) - 1 / (alpha + tx))
+    at_b = fall[1, m] - fall[2, m] - gone * (fall[1, m] - fall[1, m - 1])
+    total += max(odds, 0.0) + log1p(small)
+    return total, stayed, at_r + gone * more, at_alpha, gone / a - fall[2, m], at_b
 
 
 @njit(cache=True)
@@ -215,26 +222,26 @@ def _log_2f1(a, b, c, z):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def draw(model, theta, alive, x, age, horizon, discount, shape, scale, rng, counts, values):  # type: ignore[no-untyped-def]
-    """One life after T for each history, with its own hidden rates: orders in `counts`, discounted amounts in `values`.
+def draw(model, theta, alive, x, age, horizon, discount, spend, mean, rng, counts, values):  # type: ignore[no-untyped-def]
+    """One life after T for each history, with hidden rates of its own: orders in `counts`, discounted sums in `values`.
 
-    An order is worth Gamma(shape) / scale[i]; with an empty `scale` nothing is.
+    An order is worth Gamma(p) / nu, nu ~ Gamma(p x + q) / (gamma + x mean); with an empty `spend` = (p, q, gamma)
+    nothing is. What is hidden is drawn when it is needed first: most customers order no more.
     """
     for i in range(len(x)):
         counts[i] = 0
         if rng.random() >= alive[i]:
             continue
-        r, alpha, s, beta = theta[i] if len(theta) > 1 else theta[0]
-        end, now, leave = horizon, 0.0, 0.0
+        j = i if len(theta) > 1 else 0
+        r, alpha, s, beta = theta[j, 0], theta[j, 1], theta[j, 2], theta[j, 3]
+        end, now, leave, nu = horizon, 0.0, -1.0, 0.0
         if model == BG_BB:
             rate, leave = rng.beta(r + x[i], alpha + age[i] - x[i]), rng.beta(s, beta + age[i])
         else:
             rate = rng.gamma(r + x[i], 1.0) / (alpha + age[i])
-            if model == PARETO:
-                quit = rng.gamma(s, 1.0) / (beta + age[i])
-                end = min(end, rng.exponential(1.0) / quit) if quit > 0 else end
-            else:
-                leave = rng.beta(s, beta + x[i] + (model == MBG))
+        if model == PARETO:
+            hazard = rng.gamma(s, 1.0) / (beta + age[i])
+            end = min(end, rng.exponential(1.0) / hazard) if hazard > 0 else end
         while rate > 0:
             ordered = True
             if model == BG_BB:
@@ -248,7 +255,11 @@ def draw(model, theta, alive, x, age, horizon, discount, shape, scale, rng, coun
                     break
             if ordered:
                 counts[i] += 1
-                if len(scale):
-                    values[i] += exp(-discount * now) * rng.gamma(shape, 1.0) / scale[i]
-            if model != PARETO and model != BG_BB and rng.random() < leave:
-                break
+                if len(spend):
+                    if nu == 0:
+                        nu = max(rng.gamma(spend[0] * x[i] + spend[1], 1.0), 1e-300) / (spend[2] + x[i] * mean[i])
+                    values[i] += exp(-discount * now) * rng.gamma(spend[0], 1.0) / nu
+            if model <= MBG:
+                leave = leave if leave >= 0 else rng.beta(s, beta + x[i] + (model == MBG))
+                if rng.random() < leave:
+                    break

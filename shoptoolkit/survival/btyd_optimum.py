@@ -16,6 +16,7 @@ import polars as pl
 from scipy.optimize import minimize
 
 Floats = npt.NDArray[np.float64]
+Objective = Callable[[Floats], tuple[float, Floats]]
 _VAGUE = 2.0  # standard error of a log parameter: an interval over more than a factor 50 either way tells nothing
 _REACH = 14.0  # how far a log parameter may go from its start
 
@@ -34,31 +35,31 @@ class Optimum:
         return (vectors / (np.maximum(values, 0) + 1 / 9)) @ vectors.T
 
 
-def climb(objective: Callable[[Floats], tuple[float, Floats]], starts: Sequence[Floats], n: float, who: str) -> Optimum:
+def climb(
+    objective: Objective, starts: Sequence[Floats], n: float, who: str, *, rehearsal: Objective | None = None
+) -> Optimum:
     """From each start by L-BFGS, from the best of the ends by Newton's steps. `objective` is per customer of n.
 
-    A ridge without a top (a parameter that may grow for ever) ends at the border; its parameters are not identified.
+    A `rehearsal`, the objective of fewer customers, finds the best of the starts in less time. A ridge without a top (a
+    parameter that may grow for ever) ends at the border; its parameters are not identified.
     """
-
-    def down(at: Floats) -> tuple[float, Floats]:
-        value, slope = objective(at)
-        return (-value, -slope) if np.isfinite(value) else (1e10, np.zeros(len(at)))
-
-    bounds = [(middle - _REACH, middle + _REACH) for middle in starts[0]]
-    options = {"maxiter": 500, "ftol": 1e-12, "gtol": 1e-7}
-    ends = [minimize(down, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options) for start in starts]
-    at = min(ends, key=lambda end: end.fun).x
-    for _ in range(8):
-        value, slope = objective(at)
-        curve = _curvature(objective, at)
-        inside = np.abs(at - starts[0]) < _REACH - 1e-3
-        if np.abs(slope[inside]).max(initial=0.0) < 1e-9:
+    middle = starts[0]
+    if rehearsal is not None:
+        starts = [_ascend(rehearsal, starts, middle)]
+    at = _ascend(objective, starts, middle)
+    value, slope = objective(at)
+    curve, moved, inside = _curvature(objective, at), 0.0, np.abs(at - middle) < _REACH - 1e-3
+    for _ in range(20):
+        if np.abs(slope[inside]).max(initial=0.0) < 1e-10:
             break
-        step = np.linalg.lstsq(curve + 1e-12 * np.eye(len(at)), slope, rcond=1e-9)[0] * inside
-        sizes = [size for size in (1.0, 0.25, 0.03) if objective(at + size * step)[0] >= value]
-        if not sizes or np.abs(step).max() > _REACH:
+        step = np.linalg.lstsq(curve, slope, rcond=1e-9)[0] * inside
+        tried = ((size * step, *objective(at + size * step)) for size in (1.0, 0.3, 0.05))
+        better = next((one for one in tried if one[1] >= value - 1e-14 * abs(value)), None)
+        if better is None or moved > _REACH:
             break
-        at = at + sizes[0] * step
+        at, value, slope, moved = at + better[0], better[1], better[2], moved + np.abs(better[0]).max()
+        if np.abs(better[0]).max() > 1e-2:
+            curve, moved = _curvature(objective, at), 0.0
     if not np.isfinite(value) or np.abs(slope[inside]).max(initial=0.0) > 1e-5:
         raise ValueError(
             f"{who}: no top of the likelihood was found from {len(starts)} starts (slope {np.abs(slope).max():.1g} per "
@@ -67,7 +68,18 @@ def climb(objective: Callable[[Floats], tuple[float, Floats]], starts: Sequence[
     return Optimum(at=at, log_likelihood=n * value, information=n * curve)
 
 
-def _curvature(objective: Callable[[Floats], tuple[float, Floats]], at: Floats, by: float = 1e-4) -> Floats:
+def _ascend(objective: Objective, starts: Sequence[Floats], middle: Floats) -> Floats:
+    def down(at: Floats) -> tuple[float, Floats]:
+        value, slope = objective(at)
+        return (-value, -slope) if np.isfinite(value) else (1e10, np.zeros(len(at)))
+
+    bounds = [(one - _REACH, one + _REACH) for one in middle]
+    options = {"maxiter": 500, "ftol": 1e-11, "gtol": 1e-7}
+    ends = [minimize(down, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options) for start in starts]
+    return np.asarray(min(ends, key=lambda end: end.fun).x)
+
+
+def _curvature(objective: Objective, at: Floats, by: float = 1e-4) -> Floats:
     """Minus the second derivatives, from differences of slopes."""
     steps = by * np.eye(len(at))
     curve = -np.array([objective(at + step)[1] - objective(at - step)[1] for step in steps]) / (2 * by)

@@ -23,6 +23,7 @@ from shoptoolkit.survival.btyd_optimum import climb, parameter_table
 from shoptoolkit.survival.summaries import HISTORY
 
 _X, _LATE, _AGE = HISTORY
+_FEW = 8_000  # histories enough to find the best start
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -119,7 +120,7 @@ class OrdersFit:
             `["orders"].to_numpy()` has one row per customer).
         """
         rng = np.random.default_rng(rng)
-        table, counts = self.live(frame, self.draw_parameters(draws, rng), horizon_days, rng)
+        table, counts, _ = self.live(frame, self.draw_parameters(draws, rng), horizon_days, rng)
         return table.with_columns(pl.Series("orders", np.ascontiguousarray(counts.T)))
 
     def draw_parameters(self, draws: int, rng: np.random.Generator) -> Floats:
@@ -136,32 +137,26 @@ class OrdersFit:
         rng: np.random.Generator,
         *,
         discount_rate: float = 0.0,
-        shapes: Floats | None = None,
-        scale: Floats | None = None,
-        values: Floats | None = None,
-    ) -> tuple[pl.DataFrame, npt.NDArray[np.int32]]:
-        """What is told of each row, and its orders in each world (a row each), given the parameters of the worlds.
+        spend: Floats | None = None,
+        mean: Floats | None = None,
+    ) -> tuple[pl.DataFrame, npt.NDArray[np.int32], Floats]:
+        """What is told of each row, its orders in each world and their discounted value (a row per world).
 
-        With `shapes` (one per world) and `scale` (like the orders) each order brings a discounted Gamma(shape) / scale,
-        added up in `values`.
+        `worlds` has the parameters of a world in each row, and `spend` those of its Gamma-Gamma model (p, q, gamma),
+        with the `mean` value of each customer's repeat orders; without them orders have no value.
         """
         from shoptoolkit.survival.btyd_kernels import draw
 
         table, rows, place = self._rows(frame)
         horizon, discount, model = self._horizon(horizon_days), self.discount(discount_rate), MODELS[self.model].place
-        counts, x, age, none = (
-            np.empty((len(worlds), len(place)), np.int32),
-            rows.x[place],
-            rows.age[place],
-            np.empty(0),
-        )
+        x, age, money = rows.x[place], rows.age[place], np.empty(0) if mean is None else mean
+        of_spend = np.empty((len(worlds), 0)) if spend is None else spend
+        counts, values = np.empty((len(worlds), len(x)), np.int32), np.zeros((len(worlds), len(money)))
         for k, at in enumerate(worlds):
             theta = self._theta(rows, at)
             alive, mine = self._alive(theta, rows)[place], theta[place] if len(theta) > 1 else theta
-            spend = (none, none) if scale is None or values is None else (scale[k], values[k])
-            shape = 1.0 if shapes is None else shapes[k]
-            draw(model, mine, alive, x, age, horizon, discount, shape, spend[0], rng, counts[k], spend[1])
-        return table, counts
+            draw(model, mine, alive, x, age, horizon, discount, of_spend[k], money, rng, counts[k], values[k])
+        return table, counts, values
 
     def total(self, frame: Any, each: Floats, horizon_days: float, discount_rate: float) -> tuple[Floats, Floats]:
         """Expected orders of each row, and the slopes in `at` of their sum, an order of a row counted as `each`."""
@@ -199,9 +194,9 @@ class OrdersFit:
     def _rows(self, frame: Any) -> tuple[pl.DataFrame, Histories, npt.NDArray[np.int64]]:
         """What is told of each row, the different histories, and which of them a row has."""
         table = to_polars(frame)
-        rows = read_histories(table, self.model, (self.covariates_rate, self.covariates_dropout), None)
+        rows = read_histories(table, self.model, (self.covariates_rate, self.covariates_dropout), None, self.unit_days)
         kept = [name for name in ("customer_id", *HISTORY) if name in table.columns]
-        return table.select(kept), rows, rows.places(table)
+        return table.select(kept), rows, rows.places()
 
     def _theta(self, rows: Histories, at: Floats | None = None) -> Floats:
         return parameters(self.at if at is None else at, MODELS[self.model], rows.designs)
@@ -293,21 +288,19 @@ def fit_orders(
     if not (np.isfinite(unit_days) and unit_days > 0):
         raise ValueError(f"unit_days is {unit_days}; it must be a number of days > 0, e.g. 7.0 for weeks.")
     form, covariates = MODELS[model], (tuple(covariates_rate), tuple(covariates_dropout))
-    rows = read_histories(summary, model, covariates, weight)
+    rows = read_histories(summary, model, covariates, weight, unit_days)
     if not rows.x.any():
         raise ValueError(
             f"summary: none of {rows.weight.sum():,.0f} customers ordered again, so no rate can be told. Take a later "
             "as_of or more customers."
         )
     names = [*form.names, *(f"rate:{name}" for name in covariates[0]), *(f"dropout:{name}" for name in covariates[1])]
-    scale = np.concatenate(
-        [
-            np.ones(4),
-            *(_spread(design, rows.weight, names) for design, names in zip(rows.designs, covariates, strict=True)),
-        ]
-    )
+    spread = [_spread(one, rows.weight, chosen) for one, chosen in zip(rows.designs, covariates, strict=True)]
+    scale = np.concatenate([np.ones(4), *spread])
     first = _starts(model, rows, len(names)) + [_own_start(start, names) * scale for start in starts]
-    found = climb(_objective(form, rows, scale), first, float(rows.weight.sum()), f"fit_orders of {model}")
+    objective, n = _objective(form, rows, scale), float(rows.weight.sum())
+    few = _objective(form, rows.every(len(rows.x) // _FEW), scale) if len(rows.x) >= 2 * _FEW else None
+    found = climb(objective, first, n, f"fit_orders of {model}", rehearsal=few)
     found = replace(found, at=found.at / scale, information=found.information * np.outer(scale, scale))
     return OrdersFit(
         table=parameter_table(found, names, 4, level),

@@ -43,7 +43,8 @@ class CohortFit:
 
     `table`: parameter, estimate, standard_error, low, high (on the log scale; null where the likelihood is flat:
     customers too alike to tell the parameters apart, their forecasts remain). `observed`: period_number, n_at_risk,
-    n_lost, over all cohorts. `sbg_p_value`: of the likelihood ratio of sBG within BdW (c = 1), null for sBG.
+    n_lost, share (kept since the start), over all cohorts. `sbg_p_value`: of the likelihood ratio of sBG within BdW
+    (c = 1), null for sBG.
     """
 
     table: pl.DataFrame
@@ -186,7 +187,7 @@ def fit_cohorts(
     covariance, known = _covariance(theta, at_risk, lost)
     return CohortFit(
         table=_table(_PARAMETERS[model], theta, np.where(known, np.diag(covariance), np.nan), level),
-        observed=pl.DataFrame({"period_number": np.arange(1, len(lost) + 1), "n_at_risk": at_risk, "n_lost": lost}),
+        observed=_observed(at_risk, lost),
         model=model,
         log_likelihood=log_likelihood,
         sbg_p_value=p_value,
@@ -220,18 +221,17 @@ def _survivors(
     rows = frame.select(
         name=name, period=pl.col(period).cast(pl.Float64), given=pl.col(survivors).cast(pl.Float64), base=base
     ).sort("name", "period")
-    limit = "" if size is None else " and at most 1, for size= says that they are shares (percent: divide by 100)"
-    if (
-        rows.is_empty()
-        or rows.null_count().sum_horizontal()[0]
-        or rows.select(
-            (pl.col("given") < 0) | (~pl.col("given").is_finite()) | ((pl.col("given") > 1) & (size is not None))
+    given = pl.col("given")
+    if size is None:  # counts of customers; published percentages, times their base, come within a rounding error
+        allowed, what = (
+            (given >= 0) & ((given - given.round()).abs() < 1e-6),
+            "a whole number >= 0 (of shares say size=)",
         )
-        .to_series()
-        .any()
-    ):
-        raise ContractError(f"table: {survivors!r} must be a number >= 0{limit}, in every row, with its period.")
-    counts = rows.with_columns(counts=pl.col("given") * pl.col("base"))
+    else:
+        allowed, what = given.is_between(0, 1), "a share from 0 to 1, as size= says (percent: divide by 100)"
+    if rows.is_empty() or rows.null_count().sum_horizontal()[0] or not rows.select(allowed.all()).item():
+        raise ContractError(f"table: {survivors!r} must be {what}, in every row, with its period.")
+    counts = rows.with_columns(counts=given * pl.col("base"))
     parts = counts.partition_by("name", maintain_order=True)
     return [_one(part, period=period, survivors=survivors, whole=whole) for part in parts]
 
@@ -330,6 +330,12 @@ def _covariance(theta: Floats, at_risk: Floats, lost: Floats) -> tuple[Floats, n
     inverse = (vectors[:, steep] / values[steep]) @ vectors[:, steep].T
     inside = [low + 0.01 < one < high - 0.01 for one, (low, high) in zip(theta, _BOUNDS)]
     return inverse, np.array(inside) & steep.all()
+
+
+def _observed(at_risk: Floats, lost: Floats) -> pl.DataFrame:
+    kept = np.cumprod(1 - lost / np.maximum(at_risk, 1e-300))  # the product limit, for cohorts of several ages
+    periods = np.arange(1, len(lost) + 1)
+    return pl.DataFrame({"period_number": periods, "n_at_risk": at_risk, "n_lost": lost, "share": kept})
 
 
 def _table(names: Sequence[str], theta: Floats, variance: Floats, level: float) -> pl.DataFrame:

@@ -89,7 +89,8 @@ class EarliestReturn:
         return f"EarliestReturn at level {self.level:g} from {self.n:,} customers; {self.guarantee}\n{self.table}"
 
     def _repr_html_(self) -> str:
-        note = f"{100 * self.level:g} % are not back before it, counted from the order; {self.guarantee}"
+        note = f"{100 * self.level:g} % are not back before it, counted from the order; {self.guarantee}; as long as "
+        note += "customers of today behave like those of the calibration (no drift of the calendar)"
         return html_table(self.table.head(20), title="Earliest day of return", note=note)
 
 

@@ -59,7 +59,7 @@ class Covariates:
             text = pl.col(name).cast(pl.String)
             columns += [text == level for level in found[1:]] if found else [pl.col(name)]
         numbers = [column.cast(pl.Float64).alias(str(place)) for place, column in enumerate(columns)]
-        return np.ascontiguousarray(frame.select(numbers).to_numpy()).reshape(len(frame), len(columns))
+        return np.array(frame.select(numbers).to_numpy(), order="C").reshape(len(frame), len(columns))
 
     def _check(self, frame: pl.DataFrame) -> None:
         faults = [f"{name!r} is missing" for name in self.levels if name not in frame.columns]
@@ -121,3 +121,26 @@ def asked(frame: pl.DataFrame, days: float | Sequence[float], waited: str | None
     if not (already >= 0).all():
         raise ContractError(f"frame: {waited!r} is null or below 0 in {int((~(already >= 0)).sum()):,} rows.")
     return wanted, already
+
+
+def refuse_collinear(information: Floats, n: float, names: Sequence[str], scale: Floats) -> None:
+    """From n times the covariance of standardised covariates (within risk sets): is a combination of them constant?"""
+    spread = np.sqrt(np.maximum(np.diag(information), 0.0) / n)
+    if (flat := spread < 1e-6).any():
+        told = ", ".join(repr(names[k]) for k in np.flatnonzero(flat).tolist())
+        raise ContractError(
+            f"covariates: {told} never differs among those at risk at one time (in one stratum), so it has no "
+            "coefficient. Leave it out, or do not stratify by it."
+        )
+    size = spread * np.sqrt(n)
+    values, vectors = np.linalg.eigh(information / np.outer(size, size))
+    if values[0] > 1e-10:
+        return
+    raw = vectors[:, 0] / (spread * scale)
+    part = np.flatnonzero(np.abs(vectors[:, 0]) > 1e-4)
+    culprit = int(part[-1])
+    told = " ".join(f"{-raw[k] / raw[culprit]:+.4g} x {names[k]!r}" for k in part[:-1].tolist())
+    raise ContractError(
+        f"covariates: {names[culprit]!r} is collinear: it equals {told} (but for a constant) among those at risk. "
+        "Leave one of them out, or pass penalty= > 0."
+    )

@@ -253,7 +253,7 @@ def _table(model: _Model, level: float) -> pl.DataFrame:
         {
             "covariate": model.covariates.names,
             "coefficient": coefficient,
-            "hazard_ratio": np.exp(coefficient),
+            "hazard_ratio": np.exp(np.clip(coefficient, -700, 700)),
             **told,
             "low": coefficient - reach,
             "high": coefficient + reach,

@@ -24,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from shoptoolkit.contract import ContractError
+from shoptoolkit.survival.covariates import refuse_collinear
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -160,7 +161,7 @@ def maximise(rows: Rows, *, names: Sequence[str], scale: Floats, penalty: float)
     state = evaluate(rows, np.zeros(len(names)))
     ridge = penalty * np.eye(len(names))
     if not penalty:
-        _refuse_collinear(state.information, rows.deaths.sum(), names, scale)
+        refuse_collinear(state.information, rows.deaths.sum(), names, scale)
     at_zero = np.diag(np.linalg.inv(state.information + ridge))
     for _ in range(_ROUNDS):
         variance = np.linalg.inv(state.information + ridge)
@@ -189,29 +190,6 @@ def _climb(rows: Rows, state: State, step: Floats, penalty: float) -> State:
         if objective(after) >= allowed:
             return after
     return state
-
-
-def _refuse_collinear(information: Floats, deaths: float, names: Sequence[str], scale: Floats) -> None:
-    """What differs within no risk set has no coefficient; nor has what the others determine there."""
-    spread = np.sqrt(np.maximum(np.diag(information), 0.0) / deaths)
-    if (flat := spread < 1e-6).any():
-        told = ", ".join(repr(names[k]) for k in np.flatnonzero(flat))
-        raise ContractError(
-            f"covariates: {told} never differs among those at risk at one time (in one stratum), so it has no "
-            "coefficient. Leave it out, or do not stratify by it."
-        )
-    size = spread * np.sqrt(deaths)
-    values, vectors = np.linalg.eigh(information / np.outer(size, size))
-    if values[0] > 1e-10:
-        return
-    raw = vectors[:, 0] / (spread * scale)
-    part = np.flatnonzero(np.abs(vectors[:, 0]) > 1e-4)
-    culprit = int(part[-1])
-    told = " ".join(f"{-raw[k] / raw[culprit]:+.4g} x {names[k]!r}" for k in part[:-1])
-    raise ContractError(
-        f"covariates: {names[culprit]!r} is collinear: it equals {told} (but for a constant) among those at risk. "
-        "Leave one of them out, or pass penalty= > 0."
-    )
 
 
 def _separated(rows: Rows, beta: Floats, lost: Ints, names: Sequence[str]) -> str:

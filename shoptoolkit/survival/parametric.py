@@ -17,7 +17,7 @@ import polars as pl
 from shoptoolkit.contract import to_polars
 from shoptoolkit.contract.check import check_level, choose
 from shoptoolkit.contract.show import html_table
-from shoptoolkit.survival.covariates import Covariates, asked, long_survival
+from shoptoolkit.survival.covariates import Covariates, asked, long_survival, refuse_collinear
 from shoptoolkit.survival.risk import Floats, spell_names
 from shoptoolkit.survival.spells import at_the_door
 
@@ -131,6 +131,9 @@ def fit_parametric(
     table = at_the_door(frame, by=None, cluster=None, names=names)
     learnt = Covariates.learn(frame, covariates)
     x = learnt.matrix(frame)
+    scale = x.std(axis=0)
+    if covariates and not penalty:
+        refuse_collinear(np.cov((x / scale).T).reshape(len(scale), -1) * len(x), len(x), learnt.names, scale)
     centre = x.mean(axis=0) * (model == "spline")  # lifelines' knots lie where covariates are 0
     fitter = _fitted(table, _for_lifelines(learnt, x - centre), model, knots, penalty)
     weights = table["weight"] if "weight" in table.columns else pl.ones(len(table), eager=True)
@@ -156,27 +159,33 @@ def _for_lifelines(covariates: Covariates, x: Floats) -> Any:
 
 def _fitted(table: pl.DataFrame, x: Any, model: str, knots: int, penalty: float) -> Any:
     import lifelines
-    from lifelines.exceptions import ConvergenceError
+    from lifelines.exceptions import ApproximationWarning, ConvergenceError
 
     fitter = getattr(lifelines, (_AFT | _OTHER)[model])(**({"n_baseline_knots": knots} if model == "spline" else {}))
     fitter.penalizer, fitter.fit_intercept = penalty, False  # an intercept is there already
     columns: dict[str, Any] = {"duration_col": "duration_days", "event_col": "repurchased"}
     columns |= {f"{one}_col": name for one, name in _MAY.items() if name in table.columns}
     if model in _OTHER:  # covariates move the location only, as in the others
-        first, *rest = fitter._fitted_parameter_names if model == "spline" else ("mu_", "sigma_", "lambda_")
-        moved = [name for name in x.columns if model != "spline" or name != "Intercept"]
+        first, *rest = ("mu_", "sigma_", "lambda_") if model != "spline" else fitter._fitted_parameter_names
+        moved = list(x.columns)[model == "spline" :]
         columns["regressors"] = {first: moved} | {name: ["Intercept"] for name in rest}
+    if model == "spline":  # start from a constant hazard; their start finds nothing in days
+        rate = np.log(table["repurchased"].to_numpy().sum() / table["duration_days"].to_numpy().sum())
+        start = dict(zip(rest, [rate, 1.0, *[0.0] * knots], strict=False))
+        columns["initial_point"] = {first: np.zeros(len(moved))} | {name: np.array([v]) for name, v in start.items()}
     spells = table.select(columns[one] for one in columns if one.endswith("_col")).fill_null(0.0).to_pandas()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what they warn of is looked at below
+        warnings.simplefilter("error", ApproximationWarning)  # of errors that are made up
         try:
             fitter.fit(x.join(spells), **columns)
-        except ConvergenceError as error:
+        except (ConvergenceError, ApproximationWarning) as error:
             raise ValueError(_mend(model, "lifelines' search did not converge")) from error
-    lost = ~(fitter.standard_errors_ < 1e4 * (1 + fitter.params_.abs()))
+    errors, spread = fitter.standard_errors_, x.std()[fitter.params_.index.get_level_values(1)].to_numpy()
+    lost = ~((errors < 1e4 * (1 + fitter.params_.abs())) & (errors * spread < 100))  # of log days
     if lost.any():
         told = ", ".join(" ".join(name) for name in lost.index[lost])
-        raise ValueError(_mend(model, f"the spells do not tell {told}: no finite error"))
+        raise ValueError(_mend(model, f"the spells do not tell {told}, whose error has no bound"))
     return fitter
 
 

@@ -206,7 +206,7 @@ def _means(
 
 
 def _numbers(table: pl.DataFrame, covariates: Sequence[str]) -> pl.DataFrame:
-    """The spells with their covariates as centred numbers, each spell a cluster unless there are clusters."""
+    """The spells with their covariates as standardised numbers, each spell a cluster unless there are clusters."""
     if "weight" in table.columns:
         raise ContractError("spells: covariates= and a weight column do not go together; give rows instead of counts.")
     for name in covariates:
@@ -217,8 +217,10 @@ def _numbers(table: pl.DataFrame, covariates: Sequence[str]) -> pl.DataFrame:
             raise ContractError(f"spells: covariate {name!r} is {kind}, and must be finite numbers without a null.")
     if "cluster" not in table.columns:
         table = table.with_columns(cluster=pl.int_range(pl.len()))
-    each = pl.col(*covariates).cast(pl.Float64)
-    return table.with_columns(each - each.mean())
+    for each in (pl.col(name).cast(pl.Float64) for name in covariates):
+        scale = pl.max_horizontal(each.std(), 1e-9 * each.abs().max()) + 1e-300  # a constant stays near 0
+        table = table.with_columns((each - each.mean()) / scale)
+    return table
 
 
 def _adjusted(mean: _Mean, risk: RiskTable, table: pl.DataFrame, covariates: Sequence[str]) -> _Mean:
@@ -235,8 +237,7 @@ def _adjusted(mean: _Mean, risk: RiskTable, table: pl.DataFrame, covariates: Seq
     x, own = table.select(covariates).to_numpy(), risk.spells.select(covariates).to_numpy()
     middle = own.mean(axis=0)
     own = own - middle
-    lengths = np.linalg.norm(own, axis=0)
-    q, r = np.linalg.qr(own / np.where(lengths > 0, lengths, 1.0))
+    q, r = np.linalg.qr(own / np.sqrt(len(own)))
     flat = [name for name, left in zip(covariates, np.abs(np.diag(r))) if left < 1e-7]
     if flat:
         raise ContractError(

@@ -163,26 +163,12 @@ def _worlds(
 ) -> Iterator[Floats]:
     """Discounted amounts of drawn worlds, one row each, for some customers at a time; the parameters stay the same."""
     of_orders = orders_fit.draw_parameters(draws, rng)
-    of_spend = rng.multivariate_normal(spend_fit.at, spend_fit.covariance, size=draws, method="eigh")
+    of_spend = np.exp(rng.multivariate_normal(spend_fit.at, spend_fit.covariance, size=draws, method="eigh"))
     for start in range(0, len(table), _CHUNK):
         some = table.slice(start, _CHUNK)
-        x, m = read_values(some)
-        drawn = np.zeros((draws, len(x)))
-        scale = np.empty_like(drawn)
-        for one, at in zip(scale, of_spend, strict=True):
-            p, q, gamma = np.exp(at)
-            one[:] = rng.gamma(p * x + q) / (gamma + x * m)  # nu given the own orders: Gamma(p x + q) / (gamma + x m)
-        orders_fit.live(
-            some,
-            of_orders,
-            horizon_days,
-            rng,
-            discount_rate=rate,
-            shapes=np.exp(of_spend[:, 0]),
-            scale=scale,
-            values=drawn,
-        )
-        yield drawn
+        mean = read_values(some)[1]
+        call: dict[str, Any] = {"discount_rate": rate, "spend": of_spend, "mean": mean}
+        yield orders_fit.live(some, of_orders, horizon_days, rng, **call)[2]
 
 
 def _error_of_total(

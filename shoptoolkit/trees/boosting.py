@@ -1,13 +1,13 @@
 """Boosted trees for a yes-or-no outcome: training with early stopping, log-odds, their TreeSHAP values, calibration.
 
 In: encoded frames, which `data` turns into XGBoost's matrices. Out: `train` -> `Trees`, cut at the best round, which
-read any later frame; `isotonic` -> the knots of a monotone map from raw to calibrated probability, which `calibrate`
-applies.
+read any later frame; `anew` grows as many on all rows; `isotonic` -> the knots of a monotone map from raw to calibrated
+probability, which `calibrate` applies.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,13 @@ from shoptoolkit.trees.encoding import Encoder, matrix
 
 Floats = npt.NDArray[np.float64]
 _ROWS_PER_THREAD = 50_000  # on less, threads wait for each other longer than they work; the trees are the same
-_SETTINGS = {"tree_method": "hist", "min_child_weight": 5, "subsample": 0.8, "colsample_bynode": 0.8}
+_SETTINGS = {
+    "objective": "binary:logistic",
+    "tree_method": "hist",
+    "min_child_weight": 5,
+    "subsample": 0.8,
+    "colsample_bynode": 0.8,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -81,7 +87,7 @@ def train(
     import xgboost
 
     booster = xgboost.train(
-        {"objective": "binary:logistic", "nthread": nthread, **_SETTINGS, **settings},
+        {"nthread": nthread, **_SETTINGS, **settings},
         grown,
         num_boost_round=rounds,
         evals=[(held, "validation")],
@@ -89,6 +95,14 @@ def train(
         verbose_eval=False,
     )
     return Trees(booster=booster[: booster.best_iteration + 1], encoder=encoder, nthread=nthread)
+
+
+def anew(trees: Trees, whole: Any, **settings: Any) -> Trees:
+    """As many trees of the same settings, grown on all rows."""
+    import xgboost
+
+    settings = {"nthread": trees.nthread, **_SETTINGS, **settings}
+    return replace(trees, booster=xgboost.train(settings, whole, num_boost_round=trees.rounds))
 
 
 def probability(margin: Floats) -> Floats:

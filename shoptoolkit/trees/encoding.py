@@ -62,6 +62,12 @@ class Encoder:
             )
         return encoder
 
+    @classmethod
+    def of(cls, entries: Mapping[str, Any]) -> Encoder:
+        """The encoder again, of what a fit on disk says."""
+        categories = {name: tuple(values) for name, values in entries["categories"].items()}
+        return cls(dtypes=entries["dtypes"], kinds=entries["kinds"], categories=categories)
+
     @property
     def features(self) -> tuple[str, ...]:
         """Names, in the order of the matrix's columns."""

@@ -55,6 +55,12 @@ def read(folder: str | Path, expected: Mapping[str, type]) -> tuple[Any, dict[st
     return xgboost.Booster(model_file=str(place / MODEL)), entries
 
 
+def other_version(folder: str | Path, entries: Mapping[str, Any]) -> list[str]:
+    """A sentence if another version of this package wrote the files."""
+    wrote = entries["version"]
+    return [] if wrote == __version__ else [f"{folder} was written by shoptoolkit {wrote}; this is {__version__}."]
+
+
 def table_of(rows: list[dict[str, Any]], types: Mapping[str, Any]) -> pl.DataFrame:
     """A table that `write` turned into rows."""
     return pl.read_json(StringIO(json.dumps(rows)), schema=types)

@@ -42,6 +42,7 @@ DRAW = {
     "spells": lambda ax: figures.spells(SPELLS, ax=ax),
     "cohorts": lambda ax: figures.cohorts(survival.cohorts(ORDERS, as_of=WORLD.as_of), ax=ax),
     "estimates": lambda ax: figures.estimates(ANSWERS, ax=ax),
+    "hazard_ratios": lambda ax: figures.hazard_ratios(survival.fit_cox(SPELLS, covariates=["source"]), ax=ax),
     "orders": lambda ax: figures.orders(ORDERS, ax=ax, currency="GBP"),
     "rfm": lambda ax: figures.rfm(features.rfm(ORDERS, as_of=WORLD.as_of), ax=ax),
 }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import polars as pl
 import pytest
@@ -14,6 +16,7 @@ from sksurv.nonparametric import kaplan_meier_estimator
 from shoptoolkit.contract import ContractError
 from shoptoolkit.simulate import shop
 from shoptoolkit.survival import kaplan_meier, repurchase_spells
+from shoptoolkit.survival.bands import equal_precision, highest
 
 Z95 = 1.959963984540054
 BOUNDS = ["survival_low", "survival_high"]
@@ -346,6 +349,21 @@ def test_the_median_equals_lifelines_and_is_null_where_fewer_than_half_came_back
     assert rare["median_high"].item() is None
 
 
+def test_quantiles_invert_the_curve_and_its_bounds_and_the_median_is_one_of_them():
+    curve = kaplan_meier(random_spells(11, 400, censored=0.2), by="country")
+    told = curve.quantile([0.25, 0.5, 0.75])
+    assert told.columns == ["group", "quantile", "days", "low", "high"]
+    for row in told.to_dicts():
+        table = of_group(curve, row["group"])
+        for name, bound in (("days", "survival"), ("low", "survival_low"), ("high", "survival_high")):
+            days = table.filter(pl.col(bound) <= 1 - row["quantile"])["duration_days"]
+            assert row[name] == (days[0] if len(days) else None)
+    half = told.filter(pl.col("quantile") == 0.5)
+    assert curve.median().rows() == half.drop("quantile").rows()
+    with pytest.raises(ValueError, match=r"q is 1.5; a share who bought again lies between 0 and 1"):
+        curve.quantile(1.5)
+
+
 def test_the_median_is_the_day_on_which_exactly_half_were_back():
     spells = pl.DataFrame({"customer_id": range(6), "duration_days": range(10, 16), "repurchased": [True] * 6})
     assert kaplan_meier(spells).median()["median_days"].item() == 12
@@ -435,17 +453,27 @@ def covered(curve, day, truth):
     return row["survival_low"] <= truth <= row["survival_high"]
 
 
-@pytest.mark.parametrize("interval", ["log-log", "plain"])
-def test_the_interval_covers_the_truth_about_as_often_as_it_says(interval):
-    days, hits = (20, 90, 200), []
-    for seed in range(150):
+def band_holds(curve, truth):
+    """Whether the band, a step between the days told, holds the truth {day: share} on every whole day of its range."""
+    told = curve.table.filter(pl.col("band_low").is_not_null())
+    days = pl.DataFrame({"duration_days": np.arange(told["duration_days"][0], told["duration_days"][-1] + 1)})
+    each = days.join_asof(told, on="duration_days").with_columns(truth=pl.col("duration_days").replace_strict(truth))
+    return each.select(pl.col("truth").is_between("band_low", "band_high").all()).item()
+
+
+@pytest.mark.certify
+def test_intervals_and_bands_cover_the_truth_of_the_simulated_shop_as_often_as_they_say(certify):
+    days = (20, 90, 200)
+
+    def hits(seed):
         world = shop(n_customers=300, rng=seed)
-        orders = first_and_next(world)
-        curve = kaplan_meier(repurchase_spells(orders, as_of=world.as_of), level=0.9, interval=interval)
+        spells = repurchase_spells(first_and_next(world), as_of=world.as_of)
         truth = dict(world.truth.curves.filter(pl.col("group") == "all").select("duration_days", "survival").rows())
-        hits.append([covered(curve, day, truth[day]) for day in days])
-    share = np.mean(hits, axis=0)  # Monte-Carlo error .024
-    assert (np.abs(share - 0.9) < 0.075).all(), share
+        curves = [kaplan_meier(spells, level=0.9, interval=interval) for interval in ("log-log", "plain")]
+        found = [covered(curve, day, truth[day]) for curve in curves for day in days]
+        return [*found, band_holds(curves[0], truth)]
+
+    certify(hits, level=0.9)
 
 
 def first_and_next(world):
@@ -458,25 +486,70 @@ def first_and_next(world):
     return bought.with_columns(order_number=1, gross_revenue=1.0, refunded=0.0, revenue=1.0, items=1)
 
 
-def test_only_the_clustered_interval_covers_when_spells_of_a_customer_are_alike():
-    """Gamma rates shared by the six spells of a customer; P(T > 40) = (60 / 100)^1.5, censoring independent of them."""
-    hits = {"customer_id": [], "spell": []}
-    for seed in range(200):
+@pytest.mark.certify
+def test_only_the_clustered_interval_and_band_cover_when_spells_of_a_customer_are_alike(certify):
+    """Gamma rates shared by the six spells of a customer; P(T > t) = (60 / (60 + t))^1.5, censoring independent."""
+    truth = {float(day): (60 / (60 + day)) ** 1.5 for day in range(200)}
+    alone = []
+
+    def hits(seed):
         rng = np.random.default_rng(seed)
         rate = np.repeat(rng.gamma(1.5, 1 / 60, 80), 6)
-        time, limit = rng.exponential(1 / rate), rng.uniform(30, 150, len(rate))
-        spells = pl.DataFrame(
-            {
-                "customer_id": np.repeat(np.arange(80), 6),
-                "duration_days": np.minimum(time, limit),
-                "repurchased": time <= limit,
-            }
-        ).with_row_index("spell")
-        for cluster, found in hits.items():
-            found.append(covered(kaplan_meier(spells, cluster=cluster, level=0.9), 40, 0.6**1.5))
-    share = {cluster: np.mean(found) for cluster, found in hits.items()}
-    assert abs(share["customer_id"] - 0.9) < 0.065, share
-    assert share["spell"] < 0.8, share
+        time, limit = np.ceil(rng.exponential(1 / rate)), rng.integers(30, 150, len(rate))
+        columns = {"duration_days": np.minimum(time, limit).astype(float), "repurchased": time <= limit}
+        spells = pl.DataFrame({"customer_id": np.repeat(np.arange(80), 6), **columns}).with_row_index("spell")
+        alone.append(covered(kaplan_meier(spells, cluster="spell", level=0.9), 40, truth[40]))
+        curve = kaplan_meier(spells, cluster="customer_id", level=0.9)
+        return [covered(curve, 40, truth[40]), band_holds(curve, truth)]
+
+    certify(hits, level=0.9)
+    assert np.mean(alone) < 0.8, "spells taken as independent claim too much"
+
+
+def test_the_band_is_the_interval_with_nairs_critical_value():
+    """Equal precision: its width in errors depends on how much the variance grows over its days, on nothing else."""
+    spells = random_spells(20, 300)
+    table = kaplan_meier(spells).table
+    inside = table.filter(pl.col("band_low").is_not_null())
+    error = inside["standard_error"] / inside["survival"] / -inside["survival"].log()  # of log(-log S)
+    assert (error <= 10**-0.5).all()
+    assert (inside["n_at_risk"] >= 10).all()
+    reach = [((-inside[name].log()).log() - (-inside["survival"].log()).log()) / error for name in inside.columns[-2:]]
+    growth = (inside["standard_error"] / inside["survival"])[-1] / (inside["standard_error"] / inside["survival"])[0]
+    for critical in (reach[0], -reach[1]):
+        close(critical, np.full(len(inside), equal_precision(growth**2, 0.95)), 1e-6)
+    plain = kaplan_meier(spells, interval="plain").table
+    assert (plain["band_low"] <= plain["survival_low"]).all()
+    assert plain["band_low"].null_count() == table["band_low"].null_count()
+    few = kaplan_meier(random_spells(20, 9)).table
+    assert few["band_low"].null_count() == len(few)
+
+
+@pytest.mark.parametrize("level", [0.5, 0.9, 0.99])
+@pytest.mark.parametrize("ratio", [1.0, 1.5, 30.0, 1e6])
+def test_critical_values_are_those_of_brownian_paths(ratio, level):
+    """Paths W(v) / sqrt(v) on 400 days, v growing by `ratio`; both ways to the critical value see what lies between."""
+    v = np.geomspace(1, ratio, 400) if ratio > 1 else np.ones(1)
+    rng = np.random.default_rng(1)
+    path = rng.normal(size=40_000)
+    highest_seen = np.abs(path)
+    for before, now in itertools.pairwise(v):
+        path = path + rng.normal(size=len(path)) * np.sqrt(now - before)
+        highest_seen = np.maximum(highest_seen, np.abs(path) / np.sqrt(now))
+    between = 0.5826 * np.sqrt(np.log(ratio) / 399)  # what a path of days misses
+    expected = np.quantile(highest_seen, level) + between
+    assert equal_precision(ratio, level) == pytest.approx(expected, abs=0.03)
+    told = highest(np.arange(len(v)), v * (1 + 1e-9), lambda at: np.minimum.outer(v[at], v[at]), level)
+    assert told == pytest.approx(expected, abs=0.04)
+
+
+def test_a_few_days_are_integrated_as_they_are():
+    covariance = np.array([[1.0, 0.3, -0.2], [0.3, 2.0, 0.5], [-0.2, 0.5, 1.0]])
+    paths = np.random.default_rng(2).multivariate_normal(np.zeros(3), covariance, 400_000) / np.sqrt(
+        np.diag(covariance)
+    )
+    told = highest(np.arange(3), np.arange(1.0, 4), lambda at: covariance[np.ix_(at, at)], 0.95)
+    assert told == pytest.approx(np.quantile(np.abs(paths).max(axis=1), 0.95), abs=0.01)
 
 
 def test_everybody_came_back_is_no_certainty_and_no_ignorance():

@@ -5,12 +5,21 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 import pytest
+import statsmodels.api as sm
 from lifelines import KaplanMeierFitter
 from lifelines.utils import restricted_mean_survival_time
 
 from shoptoolkit.contract import ContractError
 from shoptoolkit.simulate import shop
-from shoptoolkit.survival import kaplan_meier, repurchase_spells, restricted_mean, restricted_mean_difference
+from shoptoolkit.survival import (
+    kaplan_meier,
+    repurchase_spells,
+    restricted_mean,
+    restricted_mean_difference,
+    restricted_mean_ratio,
+)
+
+Z95 = 1.959963984540054
 
 
 def random_spells(seed, n=250, *, whole=True):
@@ -192,7 +201,7 @@ def test_a_horizon_must_be_a_number_of_days(horizon):
     [
         ({"level": 0}, ValueError, "level is 0; it must lie between 0 and 1"),
         ({"by": "city"}, ContractError, "no column 'city'"),
-        ({"by": "shop"}, ValueError, "by is 'shop', which has the one group '1'; a difference needs two"),
+        ({"by": "shop"}, ValueError, "by is 'shop', which has the one group '1'; a comparison needs two"),
         ({"reference": "US"}, ValueError, "reference is 'US'; the groups of 'country' are 'GB', 'JP'"),
     ],
 )
@@ -208,10 +217,100 @@ def test_repeated_customers_are_refused():
         restricted_mean(random_spells(14).with_columns(customer_id=1), horizon_days=30)
 
 
-def test_the_interval_covers_the_truth_about_as_often_as_it_says():
-    """Means by source and their difference in the simulated shop, 150 shops of 600; Monte-Carlo error .024."""
-    hits = []
-    for seed in range(150):
+def test_a_ratio_is_one_group_in_terms_of_the_other_with_the_error_of_its_logarithm():
+    spells = random_spells(15)
+    a, b, _ = restricted_mean(spells, by="basket", horizon_days=60).table.to_dicts()
+    row = one(restricted_mean_ratio(spells, by="basket", horizon_days=60))
+    error = np.hypot(a["standard_error"] / a["estimate"], b["standard_error"] / b["estimate"])
+    assert (row["contrast"], row["measure"]) == ("b big / a small", "ratio")
+    assert row["estimate"] == pytest.approx(b["estimate"] / a["estimate"], rel=1e-12)
+    assert row["standard_error"] == pytest.approx(row["estimate"] * error, rel=1e-12)
+    assert np.log([row["low"], row["high"]]) == pytest.approx(np.log(row["estimate"]) + error * Z95 * np.array([-1, 1]))
+    assert one(restricted_mean_ratio(spells, by="basket", horizon_days=1_000))["verdict"] == "refused"
+
+
+@pytest.mark.parametrize("clustered", [False, True])
+def test_the_error_of_a_ratio_is_the_jackknife_of_its_logarithm(clustered):
+    spells = random_spells(16, 160).with_columns(customer_id=pl.int_range(160) % (50 if clustered else 160))
+    log = 0.0
+    slopes = np.zeros(160)
+    for country, sign in (("JP", 1), ("GB", -1)):
+        part = (spells["country"] == country).to_numpy()
+        mean = one(restricted_mean(spells.filter(part), horizon_days=50, cluster="customer_id"))["estimate"]
+        log += sign * np.log(mean)
+        slopes[part] = sign * slow_slopes(spells.filter(part), 50) / mean
+    each = np.bincount(spells["customer_id"].to_numpy(), slopes)
+    options = {"by": "country", "horizon_days": 50, "cluster": "customer_id" if clustered else None}
+    row = one(restricted_mean_ratio(spells, **options))
+    assert row["estimate"] == pytest.approx(np.exp(log), rel=1e-12)
+    assert row["standard_error"] == pytest.approx(np.exp(log) * np.sqrt((each**2).sum()), abs=1e-12)
+
+
+def assigned_spells(seed, n=300):
+    """Two arms by chance; x moves the rate, twice as much in arm 1. Censoring differs by arm, and not by x."""
+    rng = np.random.default_rng(seed)
+    x, arm = rng.normal(size=n), rng.integers(0, 2, n)
+    days = np.ceil(rng.exponential(40 * np.exp(0.3 * arm - 0.5 * x * (1 + arm))))
+    limit = np.where(rng.random(n) < 0.3, rng.integers(30, 150 + 100 * arm), 200)
+    columns = {"customer_id": np.arange(n), "duration_days": np.minimum(days, limit), "repurchased": days <= limit}
+    return pl.DataFrame({**columns, "arm": arm, "x": x, "noise": rng.normal(size=n)}).cast(
+        {"duration_days": pl.Float64}
+    )
+
+
+ADJUSTED = {"by": "arm", "horizon_days": 90, "level": 0.9}
+
+
+def test_without_censoring_the_adjusted_difference_is_lins_regression_with_hc2_errors():
+    """Restricted days on arm, centred x, and both, by statsmodels; its error lacks that of the mean of x."""
+    spells = assigned_spells(1).with_columns(repurchased=True)
+    days, x = spells["duration_days"].clip(None, 90).to_numpy(), spells["x"].to_numpy()
+    arm, centred = spells["arm"].to_numpy(), x - x.mean()
+    fit = sm.OLS(days, np.column_stack([np.ones(300), arm, centred, arm * centred])).fit(cov_type="HC2")
+    row = one(restricted_mean_difference(spells, covariates=["x"], **ADJUSTED))
+    assert row["estimate"] == pytest.approx(fit.params[1], rel=1e-9)
+    of_means = fit.params[3] ** 2 * (centred**2).sum() / 300**2
+    assert row["standard_error"] == pytest.approx(np.sqrt(fit.HC2_se[1] ** 2 + of_means), rel=0.01)
+    assert row["method"] == "kaplan_meier, adjusted for x"
+
+
+def test_an_adjusted_difference_does_not_mind_the_scale_or_the_order():
+    spells = assigned_spells(2)
+    expected = one(restricted_mean_difference(spells, covariates=["x", "noise"], **ADJUSTED))
+    moved = spells.with_columns(pl.col("x") * 1e6 + 3).sample(fraction=1, shuffle=True, seed=3)
+    told = one(restricted_mean_difference(moved, covariates=["noise", "x"], **ADJUSTED))
+    for name in ("estimate", "standard_error"):
+        assert told[name] == pytest.approx(expected[name], rel=1e-9)
+    plain = one(restricted_mean_difference(spells, **ADJUSTED))
+    assert expected["standard_error"] < 0.95 * plain["standard_error"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"x": pl.lit("a")}, "covariate 'x' is String, and must be finite numbers without a null"),
+        ({"x": pl.when(pl.col("x") > 0).then("x")}, "covariate 'x' is Float64, and must be finite numbers"),
+        ({"x": pl.lit(float("inf"))}, "covariate 'x' is Float64, and must be finite"),
+        ({"x": pl.when(pl.col("arm") == 1).then("x").otherwise(2.0)}, "in group '0' covariate 'x' is constant"),
+        ({"noise": 3 * pl.col("x") - 1}, "in group '0' covariate 'noise' is constant, or a sum of the others"),
+        ({"weight": pl.lit(2)}, "covariates= and a weight column do not go together; give rows instead of counts"),
+    ],
+)
+def test_covariates_that_cannot_adjust_are_named(change, message):
+    with pytest.raises(ContractError, match=message):
+        restricted_mean_difference(assigned_spells(3).with_columns(**change), covariates=["x", "noise"], **ADJUSTED)
+
+
+def test_a_covariate_that_is_missing_is_named_and_too_many_are_refused():
+    with pytest.raises(ContractError, match="covariate 'income' is Null"):
+        restricted_mean_difference(assigned_spells(4), covariates=["income"], **ADJUSTED)
+    few = one(restricted_mean_difference(assigned_spells(4, 36), covariates=["x", "noise"], **ADJUSTED))
+    assert "customers for 2 covariates; take fewer, at least 10 customers each" in few["reason"]
+
+
+@pytest.mark.certify
+def test_means_and_their_difference_cover_the_truth_of_the_simulated_shop(certify):
+    def hits(seed):
         world = shop(n_customers=600, rng=seed)
         bought = world.events.filter(pl.col("event") == "purchase")
         orders = bought.group_by("customer_id", "order_id", "source").agg(ordered_at=pl.col("at").min())
@@ -221,11 +320,26 @@ def test_the_interval_covers_the_truth_about_as_often_as_it_says():
         truth = dict(known.select("group", "restricted_mean_days").rows())
         rows = restricted_mean(spells, by="source", horizon_days=90, level=0.9).table.to_dicts()
         found = [row["low"] <= truth[row["group"]] <= row["high"] for row in rows]
-        options = {"by": "source", "horizon_days": 90, "level": 0.9, "reference": "organic"}
-        paid = one(restricted_mean_difference(spells, **options))
-        hits.append([*found, paid["low"] <= truth["paid"] - truth["organic"] <= paid["high"]])
-    share = np.mean(hits, axis=0)
-    assert (np.abs(share - 0.9) < 0.075).all(), share
+        paid = one(restricted_mean_difference(spells, by="source", horizon_days=90, level=0.9, reference="organic"))
+        return [*found, paid["low"] <= truth["paid"] - truth["organic"] <= paid["high"]]
+
+    certify(hits, level=0.9)
+
+
+@pytest.mark.certify
+def test_adjusted_differences_and_ratios_cover_the_truth_of_an_experiment(certify):
+    x = np.linspace(-6, 6, 4001)
+    chance = np.exp(-(x**2) / 2) / np.exp(-(x**2) / 2).sum()
+    stay = [np.exp(-1 / (40 * np.exp(0.3 * arm - 0.5 * x * (1 + arm)))) for arm in (0, 1)]  # a day without an order
+    control, treated = (chance @ ((1 - one_day**90) / (1 - one_day)) for one_day in stay)
+
+    def hits(seed):
+        spells, options = assigned_spells(seed), {"covariates": ["x", "noise"], **ADJUSTED}
+        difference, ratio = (one(f(spells, **options)) for f in (restricted_mean_difference, restricted_mean_ratio))
+        rows = ((difference, treated - control), (ratio, treated / control))
+        return [row["low"] <= truth <= row["high"] for row, truth in rows]
+
+    certify(hits, level=0.9)
 
 
 def test_a_mean_over_days_on_which_nobody_was_watched_is_refused():

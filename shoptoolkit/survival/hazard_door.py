@@ -1,0 +1,149 @@
+"""The door of the hazard fit: from the caller's spells to arrays of who waited how long, and who stops the trees.
+
+In: spells with features. Out: `check_numbers`; `read` -> a checked table in the contract's names; `causes_of` -> what
+ended the spells; `waits_of` -> `Waits`; `in_two` -> the part that grows the trees and the part that stops them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from shoptoolkit.contract import ContractError, Spells, require, to_polars
+from shoptoolkit.contract.check import check_level
+from shoptoolkit.contract.clock import moment
+from shoptoolkit.survival.hazard_rows import MOST_PERIODS, Piece, Waits
+from shoptoolkit.survival.spells import _refuse_nulls
+from shoptoolkit.trees.door import check_growth, feature_names, some_customers
+from shoptoolkit.trees.encoding import Encoder, matrix
+
+PERIOD, CODE = "period", "__code"
+
+
+def check_numbers(*, period_days: float, periods: int | None, thin: float, level: float, **growth: Any) -> None:
+    """Raise an error for a number that is none or out of its range; `growth` as in `trees.door.check_growth`."""
+    plain = {"period_days": period_days, "thin": thin, "level": level}
+    check_growth(numbers=tuple(plain), **plain, periods=1 if periods is None else periods, **growth)
+    check_level(level)
+    if not 0 < period_days < np.inf:
+        raise ValueError(f"period_days is {period_days}; it must be a number of days above 0, e.g. 7.")
+    if not 0 < thin <= 1:
+        raise ValueError(f"thin is {thin}; it must be above 0 and at most 1 (all person-periods), e.g. 0.2.")
+
+
+def read(
+    spells: Any, features: Sequence[str] | None, names: Mapping[str, str], *, timed: bool
+) -> tuple[pl.DataFrame, list[str]]:
+    """The spells in the contract's names beside their features, and the features' names, sorted.
+
+    `names`: the caller's column -> the contract's. `timed`: the start of each spell is needed.
+    """
+    table, theirs = to_polars(spells), {ours: name for name, ours in names.items()}
+    is_counts = theirs["weight"] in table.columns and theirs["customer_id"] not in table.columns
+    table = table.with_row_index(theirs["customer_id"]) if is_counts else table
+    needed = [theirs[name] for name in ("customer_id", "duration_days", "repurchased")]
+    chosen = feature_names(
+        table,
+        features,
+        keys=needed + [theirs["started_at"]] * timed,
+        other=(*names, *Spells.fields, "as_of"),
+        reserved=(*names.values(), "stop_days", PERIOD, CODE),
+        frame="spells",
+        what="what is known only afterwards, the id and the time",
+    )
+    _refuse_unwatched(table, theirs["duration_days"])
+    kept = [name for name in names if name in table.columns]
+    known = require(table.select(kept), Spells, rename=names)
+    _refuse_nulls(known, {name: theirs[name] for name in ("weight", "started_at")[: 1 + timed]})
+    return known.hstack(table.select(chosen)), chosen
+
+
+def _refuse_unwatched(table: pl.DataFrame, duration: str) -> None:
+    if lost := table[duration].null_count():
+        raise ContractError(
+            f"spells: {duration!r} is null in {lost:,} of {len(table):,} rows: not watched for a day, so no spells. "
+            f"Leave them out, spells.drop_nulls({duration!r}); the fit can predict them."
+        )
+
+
+def causes_of(table: pl.DataFrame) -> tuple[pl.DataFrame, tuple[str, ...]]:
+    """The table with the number of the cause that ended each spell (0: none yet), and the causes in sorted order."""
+    causes: tuple[str, ...] = ("repurchased",)
+    code = pl.col("repurchased").cast(pl.Int64)
+    if "cause" in table.columns:
+        if silent := table.filter(pl.col("repurchased") & pl.col("cause").is_null()).height:
+            raise ContractError(f"spells: {silent:,} rows are repurchased, but their cause is null; say 'repurchase'.")
+        causes = tuple(table["cause"].drop_nulls().unique().sort())
+        code = pl.col("cause").cast(pl.Enum(causes)).to_physical().cast(pl.Int64) + 1
+    if len(causes) > 20:
+        raise ContractError(f"spells: {len(causes):,} causes, more than 20 (is it an id? e.g. {causes[0]!r}).")
+    table = table.with_columns(code.fill_null(0).alias(CODE))
+    if not table[CODE].max():
+        raise ContractError(f"spells: none of {len(table):,} has ended, so there is no hazard to learn.")
+    return table, causes
+
+
+def waits_of(table: pl.DataFrame, encoder: Encoder, *, period_days: float, periods: int | None) -> tuple[Waits, int]:
+    """The spells in units of periods, cut at the last one, and the number of periods."""
+    end = table["duration_days"].to_numpy() / period_days
+    longest = float(end.max())
+    count = max(1, int(longest)) if periods is None else periods
+    if count > MOST_PERIODS:
+        raise ValueError(
+            f"period_days is {period_days:g}: {count:,} periods, more than {MOST_PERIODS}. Take longer periods, e.g. "
+            f"period_days={np.ceil(count * period_days / 60):g}, or fewer, periods={MOST_PERIODS}."
+        )
+    if count > np.ceil(longest):
+        raise ValueError(
+            f"periods is {count}; the longest spell fills {longest:.1f} periods of {period_days:g} days, and nothing "
+            f"is known beyond. Take at most {int(np.ceil(longest))}."
+        )
+    entry = table["entry_days"].fill_null(0).to_numpy() if "entry_days" in table.columns else np.zeros(len(table))
+    waits = Waits(
+        features=matrix(encoder.encode(table)),
+        entry=entry / period_days,
+        end=end,
+        code=table[CODE].to_numpy(),
+        weight=table["weight"].to_numpy() if "weight" in table.columns else np.ones(len(table), np.int64),
+    )
+    return waits.until(count), count
+
+
+def in_two(
+    table: pl.DataFrame,
+    waits: Waits,
+    *,
+    split_at: datetime | date | str | None,
+    period_days: float,
+    share: float,
+    rng: np.random.Generator,
+) -> tuple[Waits, Waits, str]:
+    """Who grows the trees and who stops them, and how they were told apart, in words."""
+    if split_at is not None:
+        split = moment(split_at, name="split_at")
+        days = table.select((split - pl.col("started_at")).dt.total_days(fractional=True)).to_series().to_numpy()
+        over = np.maximum(np.floor(days / period_days), 0)
+        return waits.until(over), waits.since(over), f"periods not over by {split}"
+    if "weight" in table.columns:
+        held = rng.binomial(waits.weight, share)
+    else:
+        drawn = some_customers(table["customer_id"], share=share, rng=rng)
+        held = waits.weight * table["customer_id"].is_in(drawn.implode()).to_numpy()
+    return waits.weighted(waits.weight - held), waits.weighted(held), f"{share:.0%} of the customers"
+
+
+def check_parts(parts: Sequence[Sequence[Piece]], causes: Sequence[str], validation: str) -> None:
+    """Each cause must be seen by the trees, and by what stops them."""
+    mends = ("Take a later split_at or a smaller validation_share", "Take an earlier split_at, or a larger share")
+    names = ("what is left to grow the trees", f"the validation part ({validation})")
+    for part, name, mend in zip(parts, names, mends, strict=True):
+        seen = sum((np.bincount(one.label, minlength=len(causes) + 1) for one in part), np.zeros(len(causes) + 1))
+        if absent := [cause for cause, count in zip(causes, seen[1:], strict=True) if not count]:
+            raise ContractError(
+                f"spells: {name} has {seen.sum():,.0f} person-periods, and none that ended by "
+                f"{', '.join(map(repr, absent))}. {mend}, or count that cause as censored."
+            )
