@@ -6,6 +6,7 @@ from shoptoolkit.figures.customers import customer_value, orders_forecast, p_ali
 from shoptoolkit.figures.estimates import estimates
 from shoptoolkit.figures.explain import beeswarm, importance_bar, reliability, waterfall
 from shoptoolkit.figures.forecasts import backtest, backtest_pit, cohort_forecast, earliest_return
+from shoptoolkit.figures.hazard import hazard
 from shoptoolkit.figures.regression import hazard_ratios
 from shoptoolkit.figures.style import end_labels, hero_axes, set_style, y_label
 
@@ -22,6 +23,7 @@ __all__ = [
     "end_labels",
     "estimates",
     "hazard_ratios",
+    "hazard",
     "hero_axes",
     "importance_bar",
     "orders",

@@ -12,6 +12,9 @@ from shoptoolkit.survival.concordance import concordance
 from shoptoolkit.survival.conformal import EarliestReturn, earliest_return
 from shoptoolkit.survival.cox import CoxFit, fit_cox, schoenfeld_test
 from shoptoolkit.survival.curves import Curve, SurvivalCurve, kaplan_meier
+from shoptoolkit.survival.hazard import fit_hazard
+from shoptoolkit.survival.hazard_fit import HazardFit, load_hazard
+from shoptoolkit.survival.landmarks import landmark_spells
 from shoptoolkit.survival.logrank import LogRank, logrank
 from shoptoolkit.survival.parametric import ParametricFit, fit_parametric
 from shoptoolkit.survival.recurrent import mean_cumulative_orders, mean_cumulative_orders_difference
@@ -36,6 +39,7 @@ __all__ = [
     "OrdersFit",
     "ParametricFit",
     "SpendFit",
+    "HazardFit",
     "SurvivalCurve",
     "aalen_johansen",
     "auc_at",
@@ -57,6 +61,9 @@ __all__ = [
     "logrank",
     "mean_cumulative_orders",
     "mean_cumulative_orders_difference",
+    "fit_hazard",
+    "landmark_spells",
+    "load_hazard",
     "repurchase_spells",
     "restricted_mean",
     "restricted_mean_difference",
