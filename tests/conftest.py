@@ -61,7 +61,7 @@ def close_figures() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def certify() -> Callable[..., np.ndarray]:
-    """Give a judge of intervals: `certify(hits_of_seed, level=0.9)` lives in many worlds and counts how often they hold.
+    """Give a judge of intervals: `certify(hits_of_seed, level=0.9)` counts how often they hold over many worlds.
 
     `hits_of_seed(seed)` gives one bool per interval of that world. An interval that holds its truth less often than
     `level` by more than three Monte-Carlo errors fails the test; one that holds it more often is told as a warning.

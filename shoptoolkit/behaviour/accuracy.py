@@ -10,14 +10,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from shoptoolkit.behaviour.parts import OUTCOME
 from shoptoolkit.contract import EstimateTable, estimate_row, refused_row, wilson
+from shoptoolkit.contract.arrays import Ints
 from shoptoolkit.trees.boosting import Floats, Trees
 
-Ints = npt.NDArray[np.int64]
 MEASURES = {"roc_auc": None, "average_precision": None, "log_loss": "nats per row"}  # and their units
 _CELLS = 2_000_000  # weights held at once
 _LEAST = 20  # customers; with fewer the bootstrap covers far less often than it says

@@ -45,7 +45,7 @@ class EstimateTable:
         return cls(table=checked.good)
 
     def __repr__(self) -> str:
-        several = self.table["metric"].n_unique() > 1
+        several = [one for one in ("metric", "horizon_days") if self.table[one].n_unique() > 1]
         return "\n".join(_sentence(row, several) for row in self.table.to_dicts())
 
     def _repr_html_(self) -> str:
@@ -58,8 +58,8 @@ class EstimateTable:
         if len(told["measure"]) == 1:  # one unit for all stands in the note
             shown.remove("measure")
             notes.append(f"in {told['measure'][0]}")
-        if len(told["metric"]) > 1:  # rows of one group differ by what they measure
-            shown.insert(0, "metric")
+        # rows of one group differ by what they measure, or by how far they look
+        shown = [one for one in ("metric", "horizon_days") if len(told[one]) > 1] + shown
         return html_table(table.select(name, *shown), title=", ".join(told["question"]), note="; ".join(notes))
 
 
@@ -103,10 +103,12 @@ def _two_sided(distance: float, standard_error: float) -> float:
     return math.erfc(abs(distance) / standard_error / math.sqrt(2))  # 1 - cdf would lose the small ones
 
 
-def _sentence(row: dict[str, Any], several: bool) -> str:
+def _sentence(row: dict[str, Any], several: list[str]) -> str:
     name = row["contrast"] or row["group"]
-    if several:
+    if "metric" in several:
         name = row["metric"] if name == "all" else f"{row['metric']}, {name}"
+    if "horizon_days" in several and row["horizon_days"] is not None:
+        name += f", {row['horizon_days']:g} days"
     if row["verdict"] == "refused":
         return f"{name}: refused. {row['reason']}"
     values = [row[key] for key in ("estimate", "low", "high")]

@@ -12,14 +12,12 @@ from numbers import Integral
 from typing import Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from shoptoolkit.contract import ContractError, to_polars
+from shoptoolkit.contract.arrays import Floats, Ints
 from shoptoolkit.contract.show import html_table
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 _KIND = "path-dependent TreeSHAP"
 _GAP = 1e-4  # contributions and base must add up to the answer within this, relative to its size or to 1
 COLUMNS = {

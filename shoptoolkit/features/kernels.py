@@ -13,10 +13,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from numba import njit
 
-Ints = npt.NDArray[np.int64]
+from shoptoolkit.contract.arrays import Ints
+
 NEVER = np.iinfo(np.int64).min
 
 

@@ -1,5 +1,6 @@
 """Draws results on Axes and computes nothing. One function per result, named after it."""
 
+from shoptoolkit.figures.accuracy import accuracy_by_day, calibration
 from shoptoolkit.figures.behaviour import orders, rfm
 from shoptoolkit.figures.curves import cohorts, cumulative_incidence, cumulative_orders, spells, survival_curve
 from shoptoolkit.figures.customers import customer_value, orders_forecast, p_alive
@@ -11,9 +12,11 @@ from shoptoolkit.figures.regression import hazard_ratios
 from shoptoolkit.figures.style import end_labels, hero_axes, set_style, y_label
 
 __all__ = [
+    "accuracy_by_day",
     "backtest",
     "backtest_pit",
     "beeswarm",
+    "calibration",
     "cohort_forecast",
     "cohorts",
     "cumulative_incidence",
@@ -22,8 +25,8 @@ __all__ = [
     "earliest_return",
     "end_labels",
     "estimates",
-    "hazard_ratios",
     "hazard",
+    "hazard_ratios",
     "hero_axes",
     "importance_bar",
     "orders",

@@ -14,10 +14,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from shoptoolkit.contract.arrays import Floats, Ints
 from shoptoolkit.simulate.limits import amount, check_limits, count, share
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 Table = npt.NDArray[np.void]
 
 ACQUISITION = {  # share of customers, factor on the rate

@@ -22,11 +22,10 @@ import polars as pl
 from scipy import optimize, special, stats
 
 from shoptoolkit.contract import ContractError, to_polars
+from shoptoolkit.contract.arrays import Floats
 from shoptoolkit.contract.check import check_level, choose
 from shoptoolkit.contract.show import html_table
 from shoptoolkit.survival.cohorts import Cohorts
-
-Floats = npt.NDArray[np.float64]
 
 _PARAMETERS = {"sbg": ("alpha", "beta"), "bdw": ("alpha", "beta", "c")}
 _BOUNDS = ((-12.0, 12.0), (-12.0, 12.0), (-3.0, 3.0))  # of the logarithms

@@ -16,17 +16,15 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 from scipy import stats
 
 from shoptoolkit.contract import ContractError, to_polars, wilson
+from shoptoolkit.contract.arrays import Floats
 from shoptoolkit.contract.check import check_level
 from shoptoolkit.contract.clock import day_of, local_day
 from shoptoolkit.contract.show import html_table
 from shoptoolkit.survival.spells import at_the_door
-
-Floats = npt.NDArray[np.float64]
 
 _SUSPICIOUS = 0.01  # p-value below which the follow-up is said to depend on the prediction
 
@@ -72,8 +70,8 @@ class EarliestReturn:
         held = pl.col("duration_days") >= pl.col("earliest_days")
         is_known = pl.col("follow_up") >= self.cutoff_days
         counts = {
-            "n_customers": pl.len(),
-            "n_known": is_known.sum(),
+            "n_customers": pl.len().cast(pl.Int64),
+            "n_known": is_known.sum().cast(pl.Int64),
             "covered": held.filter(is_known).mean(),
             "at_least": held.mean(),
             "at_most": 1 - (~held & pl.col("repurchased")).mean(),

@@ -14,8 +14,8 @@ import numpy.typing as npt
 import polars as pl
 
 from shoptoolkit.contract import ContractError
+from shoptoolkit.contract.arrays import Floats
 
-Floats = npt.NDArray[np.float64]
 _MOST_LEVELS = 100
 
 
@@ -41,7 +41,7 @@ class Covariates:
             raise ContractError(f"covariates: {'; '.join(faults)}. The frame has: {', '.join(frame.columns)}.")
         learnt = cls(levels=levels)
         learnt._check(frame)
-        if constant := [name for name in names if frame[name].n_unique() == 1]:
+        if constant := [name for name in names if frame[name].min() == frame[name].max()]:
             told = "; ".join(f"{name!r} is always {frame[name][0]}" for name in constant)
             raise ContractError(f"covariates: {told}. A constant has no coefficient; leave it out.")
         return learnt

@@ -135,12 +135,11 @@ def _compare(part: pl.DataFrame, groups: pl.Series, weights: str, p: float, q: f
     days, place = day_grid(part["duration_days"].to_numpy())
     entered = entered_at(part, days)
     at_risk, observed = np.zeros((2, len(groups), len(days)))
-    code = part["group"].replace_strict(groups, pl.Series(range(len(groups)))).to_numpy()
-    for group in range(len(groups)):
-        own = np.flatnonzero(code == group)
-        at_risk[group], observed[group], _ = daily_counts(
-            part[own], place[own], entered[own[: len(entered)]], len(days)
-        )
+    narrow = part.select(name for name in ("repurchased", "weight") if name in part.columns)
+    for row, group in enumerate(groups):
+        own = (part["group"] == group).to_numpy()
+        since = entered[own] if len(entered) else entered
+        at_risk[row], observed[row], _ = daily_counts(narrow.filter(own), place[own], since, len(days))
     n, d = at_risk.sum(axis=0), observed.sum(axis=0)
     share = at_risk / np.maximum(n, 1)
     each = _day_weights(n, d, weights, p, q)

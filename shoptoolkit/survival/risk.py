@@ -9,13 +9,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from shoptoolkit.contract import ContractError
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
+from shoptoolkit.contract.arrays import Floats, Ints
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -66,9 +63,14 @@ def risk_tables(table: pl.DataFrame) -> Iterator[RiskTable]:
     if "group" not in table.columns:
         yield _risk_table("all", table)
         return
-    kept = pl.exclude("customer_id", "group")  # a narrow filter: text costs most
-    for group in table["group"].unique().sort():
-        yield _risk_table(group, table.select(kept.filter(pl.col("group") == group)))
+    column, narrow = table["group"], table.select(pl.exclude("customer_id", "group"))
+    groups = column.head(1_000).unique().sort()  # text costs most: few groups are seen at once, and told by equality
+    are_in = [column == group for group in groups[:8]]
+    if sum(is_in.sum() for is_in in are_in) < len(column):
+        groups = column.unique().sort()
+        are_in = (column == group for group in groups)  # type: ignore[assignment]
+    for group, is_in in zip(groups, are_in):
+        yield _risk_table(group, narrow.filter(is_in))
 
 
 def _risk_table(group: str, spells: pl.DataFrame) -> RiskTable:

@@ -11,13 +11,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from shoptoolkit.contract import to_polars
+from shoptoolkit.contract.arrays import Floats
 from shoptoolkit.trees.encoding import Encoder, matrix
 
-Floats = npt.NDArray[np.float64]
 _ROWS_PER_THREAD = 50_000  # on less, threads wait for each other longer than they work; the trees are the same
 _SETTINGS = {
     "objective": "binary:logistic",

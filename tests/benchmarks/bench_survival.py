@@ -11,10 +11,18 @@ import numpy as np
 import polars as pl
 import pytest
 from lifelines import KaplanMeierFitter
+from lifelines.statistics import multivariate_logrank_test
 from lifelines.utils import restricted_mean_survival_time
 
 from shoptoolkit.features import orders
-from shoptoolkit.survival import kaplan_meier, repurchase_spells, restricted_mean_difference
+from shoptoolkit.survival import (
+    aalen_johansen,
+    kaplan_meier,
+    logrank,
+    mean_cumulative_orders,
+    repurchase_spells,
+    restricted_mean_difference,
+)
 
 SMOKE = os.environ.get("SMOKE") == "1"
 ROWS = 20_000 if SMOKE else 10_000_000
@@ -61,6 +69,42 @@ def test_restricted_mean_difference(timed, n, whole):
     ours = timed(lambda: restricted_mean_difference(spells, by="country", horizon_days=90))
     kind = "whole" if whole else "fractional"
     tell(f"restricted-mean difference, {n:,} customers, {kind} days", ours, timed(lifelines, times=1))
+
+
+@pytest.mark.parametrize("n", [2_000 if SMOKE else 1_000_000])
+def test_logrank(timed, n):
+    spells = whole_day_spells(n)
+    duration, country, seen = (spells[name].to_numpy() for name in ("duration_days", "country", "repurchased"))
+    ours = timed(lambda: logrank(spells, by="country"))
+    theirs = timed(lambda: multivariate_logrank_test(duration, country, seen), times=1)
+    print(f"\ndifference {abs(ours[2].statistic - theirs[2].test_statistic):.1e}", end="")
+    tell(f"log-rank test, {n:,} customers", ours, theirs)
+
+
+@pytest.mark.parametrize("n", [2_000 if SMOKE else 1_000_000])
+def test_cumulative_incidence(timed, n):
+    cause = pl.when("repurchased").then(
+        pl.when(pl.col("customer_id") % 5 > 0).then(pl.lit("order")).otherwise(pl.lit("refund"))
+    )
+    spells = whole_day_spells(n).with_columns(cause=cause)
+    wall, cpu, _ = timed(lambda: aalen_johansen(spells))
+    print(f"\ncumulative incidence, {n:,} customers: {wall:.2f} s wall, {cpu:.2f} s CPU (no fast peer)")
+
+
+@pytest.mark.parametrize("n", [2_000 if SMOKE else 1_000_000])
+def test_mean_cumulative_orders(timed, n):
+    """Five orders a customer on average, watched for 60 to 365 days; no peer gives customers' errors and a band."""
+    rng = np.random.default_rng(1)
+    followed = rng.integers(60, 366, n)
+    who = np.repeat(np.arange(n), rng.poisson(rng.gamma(1.5, 0.02 / 1.5, n) * followed))
+    key = np.unique(np.concatenate([who * 1_000 + rng.integers(1, followed[who] + 1), np.arange(n) * 1_000 + followed]))
+    who, stop = np.divmod(key, 1_000)
+    is_first = np.append(True, who[1:] != who[:-1])
+    start = np.where(is_first, 0, np.append(0, stop[:-1]))
+    columns = {"customer_id": who, "start_days": start.astype(float), "stop_days": stop.astype(float)}
+    spells = pl.DataFrame({**columns, "repurchased": stop < followed[who]})
+    wall, cpu, _ = timed(lambda: mean_cumulative_orders(spells))
+    print(f"\nmean cumulative orders, {n:,} customers, {len(spells):,} spells: {wall:.2f} s wall, {cpu:.2f} s CPU")
 
 
 def lines_of(n, seed=1):

@@ -137,3 +137,14 @@ def test_a_table_cannot_be_changed():
     table = EstimateTable.from_rows([row()])
     with pytest.raises(AttributeError):
         table.table = pl.DataFrame()
+
+
+def test_rows_of_several_horizons_say_which_is_which():
+    row = {"question": "q", "estimand": "e", "metric": "brier", "contrast": None, "method": "m", "group": "all", "n": 9}
+    rows = [
+        estimate_row(estimate=0.2, standard_error=0.1, level=0.9, horizon_days=days, **row) for days in (30.0, 60.0)
+    ]
+    told = EstimateTable.from_rows(rows)
+    assert [line.split(":")[0] for line in repr(told).splitlines()] == ["all, 30 days", "all, 60 days"]
+    assert "Horizon days" in told._repr_html_()
+    assert "Horizon days" not in EstimateTable.from_rows(rows[:1])._repr_html_()

@@ -67,3 +67,14 @@ def test_the_holdout_of_cdnow(summary, sample):
     assert forecast["expected_orders"].sum() == pytest.approx(theirs, rel=1e-5)
     first = forecast.row(0, named=True)
     assert round(first["expected_orders"], 3) == 1.226  # customer 1 (x = 2, t_x = 30.43, T = 38.86), note 004
+
+
+@pytest.mark.reference
+@pytest.mark.parametrize(("model", "percent"), [("bg_nbd", -4), ("pareto_nbd", -2)])
+def test_the_forecast_of_all_repeat_orders_by_week_78_falls_short_as_published(sample, model, percent):
+    summary = summarise_orders(sample, as_of="1997-10-01")
+    fit = fit_orders(summary, model=model)
+    joined = summary.group_by(pl.col("age") + 273).len().sort("age")
+    expected = (fit.expected_new(joined["age"].to_list())["expected_orders"] * joined["len"]).sum()
+    observed = sample.unique(["customer_id", "ordered_at"]).height - summary.height
+    assert round(100 * (expected / observed - 1)) == percent

@@ -51,7 +51,7 @@ def of(told, kind, group, origin=None):
 @pytest.mark.certify
 def test_a_right_model_is_told_right(certify):
     def hits(seed):
-        told = backtest(world(seed, n=400), origins=ORIGINS, level=0.9, **OPTIONS | {"draws": 40})
+        told = backtest(world(seed, n=400), origins=ORIGINS, level=0.9, **OPTIONS | {"draws": 20})
         rows = [("all", "all"), ("decile", "10"), ("decile", "9"), ("period", "day 46 to 90"), ("cohort", "2024-02")]
         held = [of(told, *row)["low"] <= 0 <= of(told, *row)["high"] for row in rows]
         return [*held, told.pit_p_value >= 0.1]
@@ -163,6 +163,11 @@ BAD = {
 def test_what_cannot_be_tested_is_refused(options, match):
     with pytest.raises(ValueError, match=match):
         backtest(world(0, n=50), **{"origins": ORIGINS, **OPTIONS, **options})
+
+
+def test_a_column_named_as_a_kind_is_to_be_renamed():
+    with pytest.raises(ValueError, match="by is 'cohort', which backtest tells itself; rename the column"):
+        backtest(world(0, n=50).with_columns(cohort=1), origins=ORIGINS, by="cohort", **OPTIONS)
 
 
 def test_one_day_is_no_list_and_an_open_history_is_told():

@@ -138,7 +138,7 @@ def test_forecasts_are_those_of_lifetimes(model):
     ("x", "last", "age"), [(0, 0.0, 300.0), (7, 299.9999, 300.0), (60, 80.0, 300.0), (1, 0.2, 0.5)]
 )
 def test_the_pareto_likelihood_is_that_of_quadrature(parameters, x, last, age):
-    from shoptoolkit.survival.btyd_kernels import PARETO, likelihood
+    from shoptoolkit.survival.orders.kernels import PARETO, likelihood
 
     r, alpha, s, beta = parameters
     top = -(r + x) * np.log(alpha + last) - (s + 1) * np.log(beta + last)
@@ -163,11 +163,20 @@ def test_the_pareto_likelihood_is_that_of_quadrature(parameters, x, last, age):
         assert slope[0, k] == pytest.approx((up - down) / 2e-5, rel=1e-4, abs=1e-5)
 
 
-@pytest.mark.parametrize("parameters", [(0.5, 4.0, 1.0, 2.0), (30.0, 4.0, 0.8, 2.0), (0.2, 50.0, 900.0, 4_000.0)])
+ODD = [
+    (0.5, 4.0, 1.0, 2.0),
+    (30.0, 4.0, 0.8, 2.0),
+    (0.2, 50.0, 900.0, 4e3),
+    (9.0, 5.0, 80.0, 60.0),
+    (9.0, 5.0, 80.0, 1.2),
+]
+
+
+@pytest.mark.parametrize("parameters", ODD)
 @pytest.mark.parametrize(("x", "age", "ahead"), [(0, 10.0, 5_000.0), (3, 40.0, 100.0), (40, 500.0, 365.0)])
 def test_forecasts_hold_where_the_closed_form_breaks(parameters, x, age, ahead):
     """Against the plain integral over the chance of leaving; the closed form has a pole at a = 1, or cancels."""
-    from shoptoolkit.survival.btyd_kernels import BG, orders_if_alive
+    from shoptoolkit.survival.orders.kernels import BG, orders_if_alive
 
     r, alpha, a, b = parameters
     leaving = beta_law(a, b + x)
@@ -236,7 +245,11 @@ def test_covariates_of_rate_and_leaving_are_found_again(model):
         }.get(model, (0, -rate, leave, 0))
         TRUE[model] = tuple(value * np.exp(premium * move) for value, move in zip(old, moves, strict=True))
         try:
-            frames.append(world(model, 4_000, rng)[0].with_columns(premium=premium, noise=rng.normal(size=4_000)))
+            frames.append(
+                world(model, 4_000, rng)[0]
+                .drop("customer_id")
+                .with_columns(premium=premium, noise=rng.normal(size=4_000))
+            )
         finally:
             TRUE[model] = old
     fit = fit_orders(
@@ -251,11 +264,11 @@ def test_covariates_of_rate_and_leaving_are_found_again(model):
 
 
 def test_without_effect_covariates_change_nothing():
-    frame, _ = world("bg_nbd", 800, np.random.default_rng(9))
+    frame = world("bg_nbd", 800, np.random.default_rng(9))[0].drop("customer_id")
     flag = pl.Series(np.arange(800) % 2)
     both = pl.concat([frame.with_columns(flag=flag), frame.with_columns(flag=1 - flag)])  # the same in both groups
     plain, fit = fit_orders(both), fit_orders(both, covariates_rate=["flag"], covariates_dropout=["flag"])
-    assert fit.log_likelihood == pytest.approx(plain.log_likelihood, rel=1e-10)
+    assert fit.log_likelihood == pytest.approx(plain.log_likelihood, rel=1e-9)
     assert fit.at[4:] == pytest.approx([0, 0], abs=1e-5)
 
 
@@ -302,7 +315,7 @@ def test_a_late_order_has_no_discount_and_an_early_one_most():
 
 def test_bg_bb_is_the_sum_over_lives():
     """The likelihood of a string of orders, summed over the moment of leaving, by beta functions."""
-    from shoptoolkit.survival.btyd_kernels import BG_BB, likelihood
+    from shoptoolkit.survival.orders.kernels import BG_BB, likelihood
 
     a, b, c, d = TRUE["bg_bb"]
     total = 0.0
@@ -317,6 +330,23 @@ def test_bg_bb_is_the_sum_over_lives():
             assert value[0] == pytest.approx(np.log(plain), rel=1e-12)
             total += plain * (comb(last - 1, x - 1) if x else 1)
     assert total == pytest.approx(1)
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("seed", range(6))
+def test_a_handful_of_customers_gives_a_forecast_that_is_finite(model, seed):
+    """No law behind them, most likelihoods without a top: no warning, no number that is none."""
+    rng = np.random.default_rng(seed)
+    n, age = int(rng.integers(3, 30)), float(rng.integers(2, 20))
+    x = np.minimum(np.append(rng.poisson(rng.choice([0.2, 2, 30]), n), 1), age)
+    late = np.where(x > 0, np.maximum(np.round(age * rng.random(n + 1)), x if model == "bg_bb" else 1), 0)
+    frame = pl.DataFrame({"repeat_orders": x, "last_order_age": late, "age": age})
+    fit = fit_orders(frame, model=model)
+    for days in (1, 2_000):
+        told = fit.expected_orders(frame, horizon_days=days)
+        assert told.select(pl.col("^expected.*$").is_finite().all()).row(0) == (True, True, True)
+    assert fit.p_alive(frame)["p_alive"].is_between(0, 1).all()
+    assert (fit.draw_orders(frame, horizon_days=30, draws=5, rng=1)["orders"].to_numpy() >= 0).all()
 
 
 @pytest.mark.certify
@@ -347,6 +377,7 @@ FAULTS = {
     "an age without order": ((pl.col("repeat_orders") * 0).alias("repeat_orders"), "is above 0 though repeat_orders"),
     "infinite": ((pl.col("age") / 0).alias("age"), "age is null or not finite"),
     "a weight of zero": (pl.lit(0).alias("weight"), "weight is null or not above 0"),
+    "a customer twice": (pl.lit(1).alias("customer_id"), "'customer_id' repeats"),
     "no row": (pl.all().head(0), "0 rows"),
 }
 
@@ -381,6 +412,21 @@ def test_arguments_that_cannot_be_used_are_told():
     ):
         with pytest.raises(ValueError, match=told):
             call()
+
+
+def test_a_likelihood_without_a_top_is_an_error():
+    from shoptoolkit.survival.orders.optimum import climb
+
+    for objective in (lambda at: (np.nan, at * np.nan), lambda at: (-np.abs(at - 0.3).sum(), -np.sign(at - 0.3))):
+        with pytest.raises(ValueError, match=r"fit_orders: no top of the likelihood.*Pass other starts="):
+            climb(objective, [np.zeros(2)], 10, "fit_orders")
+
+
+def test_own_starts_are_taken():
+    frame, _ = world("pareto_nbd", 300, np.random.default_rng(16))
+    start = dict(zip(("r", "alpha", "s", "beta"), TRUE["pareto_nbd"], strict=True))
+    plain, fit = fit_orders(frame, model="pareto_nbd"), fit_orders(frame, model="pareto_nbd", starts=[start])
+    assert fit.log_likelihood == pytest.approx(plain.log_likelihood, rel=1e-9)
 
 
 def test_a_fit_reads_well():

@@ -231,6 +231,18 @@ def test_row_order_names_and_units_do_not_matter():
     assert again.log_likelihood == pytest.approx(fit.log_likelihood, abs=1e-8)
 
 
+def test_rows_sorted_for_speed_give_the_same_as_rows_as_they_are(monkeypatch):
+    options = {"covariates": X, "strata": "country", "cluster": "household"}
+    fit = fit_cox(spells(11), **options)
+    monkeypatch.setattr("shoptoolkit.survival.cox_likelihood._CACHED", 1)
+    again = fit_cox(spells(11).with_columns(pl.col("duration_days", "entry_days") + 0.25), **options)
+    for name in ("coefficient", "standard_error", "robust_error"):
+        assert numbers(again, name) == pytest.approx(numbers(fit, name), abs=1e-9)
+    assert schoenfeld_test(again, transform="rank")["p_value"].to_numpy() == pytest.approx(
+        schoenfeld_test(fit, transform="rank")["p_value"].to_numpy(), abs=1e-8
+    )
+
+
 def test_a_spell_cut_in_rows_is_still_one_spell():
     frame = spells(12)
     late = frame.filter(pl.col("duration_days") - pl.col("entry_days") > 1)

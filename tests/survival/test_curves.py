@@ -227,6 +227,8 @@ def test_each_group_gets_the_curve_it_would_get_alone():
     for group in ("DE", "GB", "JP"):
         alone = kaplan_meier(spells.filter(pl.col("country") == group)).table
         assert curve.table.filter(pl.col("group") == group).drop("group").equals(alone.drop("group"))
+    many = kaplan_meier(spells.with_columns(shop=pl.int_range(300) % 12), by="shop")
+    assert many.table["group"].unique(maintain_order=True).to_list() == sorted(str(shop) for shop in range(12))
 
 
 @pytest.mark.parametrize("with_id", [True, False])

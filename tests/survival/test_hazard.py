@@ -10,11 +10,11 @@ import numpy as np
 import polars as pl
 import pytest
 
-from shoptoolkit import figures
+from shoptoolkit import features, figures, simulate
 from shoptoolkit.contract import ContractError
 from shoptoolkit.explain import shap_values
-from shoptoolkit.survival import fit_hazard, load_hazard
-from shoptoolkit.survival.hazard_rows import Waits, incidence, pieces
+from shoptoolkit.survival import fit_hazard, kaplan_meier, landmark_spells, load_hazard
+from shoptoolkit.survival.hazard.rows import Waits, incidence, pieces
 
 DAILY = np.array([0.01, 0.03])  # chance of each day, by group
 OTHER = np.array([0.004, 0.002])  # of unsubscribing
@@ -168,6 +168,27 @@ def test_thinned_rows_and_a_split_in_time_give_the_same_survival():
 def test_neither_order_of_rows_nor_of_columns_decides_anything():
     shuffled = WORLD.sample(fraction=1, shuffle=True, seed=3).select(reversed(WORLD.columns))
     assert survival(fit(shuffled)).tolist() == survival(FIT).tolist()
+
+
+def test_landmarks_of_a_shop_come_back_as_foreseen():
+    """From the log to features, spells, a fit, and a later time that the fit has not seen."""
+    shop = simulate.shop(rng=1, n_customers=1_500, days=240)
+    orders = features.orders(shop.events, history_known=True)
+    known = orders.filter(pl.col("order_number") == 1).select("customer_id", first="ordered_at")
+    moments = pl.DataFrame({"as_of": [shop.as_of - timedelta(days=days) for days in (150, 120, 90, 40)]})
+    requests = known.join(moments, how="cross").filter(pl.col("first") < pl.col("as_of")).drop("first")
+    spec = features.FeatureSpec(windows_days=(28,), kinds=("purchase", "view"), sums=())
+    asked = features.as_of_features(shop.events, requests, spec=spec)
+    split = moments["as_of"][3]
+    early, late = asked.filter(pl.col("as_of") < split), asked.filter(pl.col("as_of") == split)
+    one = fit(landmark_spells(orders, early, as_of=split), time="as_of")
+    scored = landmark_spells(orders, late, as_of=split)  # no day of follow-up yet, but days waited
+    assert scored["duration_days"].null_count() == len(late)
+    told = one.predict_survival(scored, days=28)
+    assert told.columns == ["customer_id", "as_of", "duration_days", "survival"]
+    seen = kaplan_meier(landmark_spells(orders, late, as_of=shop.as_of)).at(28)
+    assert told["survival"].mean() == pytest.approx(seen["survival"][0], abs=0.04)
+    assert figures.hazard(one).get_xlabel()
 
 
 def test_a_monotone_feature_never_turns():

@@ -117,11 +117,11 @@ def test_drawn_worlds_have_the_expected_mean_and_the_law_of_lives():
 
 @pytest.mark.certify
 def test_cover_of_the_portfolio(certify):
-    """Realised and expected total of 1,000 customers, at 90 %, parameters unknown."""
+    """Realised and expected total of 600 customers, at 90 %, parameters unknown."""
 
     def hits(seed):
         rng = np.random.default_rng(seed)
-        frame, later = world(1_000, rng)
+        frame, later = world(600, rng)
         orders, spend = fits(frame)
         call = {"horizon_days": 60, "margin": 1, "discount_rate": 0.1, "level": 0.9, "draws": 100, "rng": rng}
         table = customer_value(orders, spend, frame, **call).total.table

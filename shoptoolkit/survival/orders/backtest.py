@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from functools import partial
 from itertools import pairwise
 from statistics import NormalDist
 from typing import Any
@@ -18,18 +19,17 @@ import polars as pl
 from scipy import stats
 
 from shoptoolkit.contract import Contract, ContractError, Orders, require, to_polars
+from shoptoolkit.contract.arrays import Floats
 from shoptoolkit.contract.check import check_level, choose
 from shoptoolkit.contract.clock import day_of, local_day
 from shoptoolkit.contract.show import html_table
-from shoptoolkit.survival.buy_till_you_die import OrdersFit, fit_orders
-from shoptoolkit.survival.summaries import summarise_orders
+from shoptoolkit.survival.orders.fit import OrdersFit, fit_orders
+from shoptoolkit.survival.orders.summaries import summarise_orders
 
-Floats = npt.NDArray[np.float64]
 Day = datetime | date | str
 
 _MODELS = ("bg_nbd", "mbg_nbd", "pareto_nbd")
 _BINS = 10
-_STEP = 1e-4  # of the logs of the parameters, for slopes
 _CHUNK = 100_000  # customers whose draws are in memory at once
 _KEY = ("kind", "place", "group")
 
@@ -191,6 +191,8 @@ def _occasions(orders: Any, by: str | None, timezone: str) -> pl.DataFrame:
     frame = to_polars(orders)
     if by is not None and by not in frame.columns:
         raise ContractError(f"orders: no column {by!r}. It has: {', '.join(frame.columns)}.")
+    if by in ("all", "decile", "cohort", "period"):
+        raise ValueError(f"by is {by!r}, which backtest tells itself; rename the column, e.g. 'own_{by}'.")
     kept = frame.select([name for name in dict.fromkeys(("customer_id", "ordered_at", by)) if name in frame.columns])
     split = [pl.col(by).cast(pl.String).fill_null("unknown").alias("split")] if by else []
     fields = {name: Orders.fields[name] for name in ("customer_id", "ordered_at")}
@@ -207,11 +209,12 @@ def _seen(
     """Per customer of the summary: orders in the horizon and its parts ("day 1 to 30" ...), in the last period."""
     after = (pl.col("day") - pl.lit(origin)).dt.total_days()
     parts = {
-        f"day {start + 1} to {end}": after.is_between(start, end, closed="left").sum() for start, end in pairwise(edges)
+        f"day {start + 1} to {end}": after.is_between(start, end, closed="left").sum().cast(pl.Int64)
+        for start, end in pairwise(edges)
     }
     was = after.is_between(-int(edges[-1]), 0, closed="left") & (pl.col("day") > pl.col("first"))
     kept = [pl.col(name).first() for name in ("first", *(["split"] if by else []))]
-    counts = occasions.group_by("customer_id").agg(*kept, last_period=was.sum(), **parts)
+    counts = occasions.group_by("customer_id").agg(*kept, last_period=was.sum().cast(pl.Int64), **parts)
     rows = summary.select("customer_id", "repeat_orders", "age")
     rows = rows.join(counts, on="customer_id", how="left", maintain_order="left")
     return rows.with_columns(observed=pl.sum_horizontal(list(parts)), origin=pl.lit(origin))
@@ -219,14 +222,12 @@ def _seen(
 
 def _forecast(fit: OrdersFit, summary: pl.DataFrame, edges: npt.NDArray[np.int_]) -> tuple[list[Floats], list[Floats]]:
     """Expected orders of each customer in all and in each part of the horizon, and their slopes in the parameters."""
-    _, histories, place = fit._rows(summary)
-    moved = [fit.at, *(fit.at + step for step in np.concatenate([np.eye(len(fit.at)), -np.eye(len(fit.at))]) * _STEP)]
+    _, rows, place = fit._rows(summary)
     values, slopes = [], []
-    for edge in edges[1:]:
-        at = [fit._orders(fit._theta(histories, one), histories, fit._horizon(float(edge)), 0.0) for one in moved]
-        up, down = np.split(np.stack(at[1:]), 2)
-        values.append(at[0][place])
-        slopes.append(((up - down) / (2 * _STEP))[:, place])
+    for horizon in (fit._horizon(float(edge)) for edge in edges[1:]):
+        value, slope = fit._with_slopes(partial(fit._orders, rows=rows, horizon=horizon, discount=0.0), rows)
+        values.append(value[place])
+        slopes.append(slope[:, place])
     parts = [np.diff(np.stack([np.zeros_like(one[0]), *one]), axis=0) for one in (values, slopes)]
     return [values[-1], *parts[0]], [slopes[-1], *parts[1]]
 
@@ -262,7 +263,7 @@ def _kinds(rows: pl.DataFrame, expected: list[Floats], by: str | None) -> list[p
             place.cast(pl.Int64).alias("place"),
             group.alias("group"),
             pl.Series("expected", expected[k]),
-            pl.col(observed).cast(pl.Int64).alias("observed"),
+            pl.col(observed).alias("observed"),
         )
         for kind, place, group, observed, k in told
     ]

@@ -19,24 +19,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from shoptoolkit.contract import ContractError
+from shoptoolkit.contract.arrays import Floats, Ints
 from shoptoolkit.survival.covariates import refuse_collinear
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 _ROUNDS, _HALVINGS = 50, 30
 _DONE = 1e-16  # squared distance to the maximum in standard errors
+_CACHED = 10_000  # sums by more event times do not fit into the cache, so rows are sorted by them
 _LOST = 1e6  # a variance so many times that at 0 means a coefficient on its way to infinity
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Rows:
-    """Rows at risk at some event time, by the end of their risk; event times, by stratum. Covariates standardised."""
+    """Rows, covariates standardised, with the places of their risk among the event times, which are by stratum."""
 
     x: Floats
     weight: Floats
@@ -73,24 +74,26 @@ def prepare(
     cluster: Ints,
     efron: bool,
 ) -> Rows:
-    """Event times, and each row's place among those of its stratum; rows never at risk at one are left out."""
+    """Event times, and each row's place among those of its stratum; a row that is at risk at none gets weight 0."""
     days = np.unique(exit[seen])
     offset = stratum * len(days)
-    until = offset + np.searchsorted(days, exit, side="right")
-    since = offset + np.searchsorted(days, entry, side="right") if entry.any() else offset  # at risk on (entry, exit]
+    until = offset + _passed(days, exit)
+    since = offset + _passed(days, entry) if entry.any() else offset  # at risk on (entry, exit]
     events = np.unique(until[seen] - 1)  # stratum-major
-    last = np.searchsorted(events, until)
-    first = np.searchsorted(events, since)
-    at_risk = np.flatnonzero(first < last)
-    order = at_risk[np.argsort(last[at_risk], kind="stable")]
+    first, last = (np.searchsorted(events, place) if stratum.any() else place for place in (since, until))
+    idle = first >= last
+    last = np.maximum(last, 1)
+    first, weight = np.where(idle, last - 1, first), np.where(idle, 0.0, weight)
+    order: Any = slice(None)
+    if len(events) > _CACHED:
+        order = np.argsort(last)
     of_event = events // len(days)
-    last, seen, weight = last[order], seen[order], weight[order]
     return Rows(
         x=x[order],
-        weight=weight,
-        seen=seen,
+        weight=weight[order],
+        seen=seen[order],
         first=first[order],
-        last=last,
+        last=last[order],
         cluster=cluster[order] if len(cluster) else cluster,
         times=days[events % len(days)],
         stratum=of_event,
@@ -100,9 +103,19 @@ def prepare(
     )
 
 
+def _passed(days: Floats, moments: Floats) -> Ints:
+    """How many event days lie at or before each moment: whole days are looked up, others searched."""
+    top = int(min(moments.max(), 100_000))
+    whole = moments.astype(np.int64)
+    if top < 100_000 and (whole == moments).all() and (days == days.astype(np.int64)).all():
+        counts = np.bincount(days[days <= top].astype(np.int64), minlength=top + 1)
+        return np.cumsum(counts)[whole]
+    return np.searchsorted(days, moments, side="right")
+
+
 def evaluate(rows: Rows, beta: Floats, g: Floats | None = None) -> State:
     """The likelihood and its derivatives; -inf where the hazards overflow."""
-    from shoptoolkit.survival.cox_kernels import weighted_square
+    from shoptoolkit.survival.cox.kernels import weighted_square
 
     eta, risk, s1, e1, sums = _sums(rows, beta)
     value = float((rows.weight * eta)[rows.seen].sum() - sums[0].sum())
@@ -129,7 +142,7 @@ def cluster_scores(rows: Rows, beta: Floats, g: Floats | None = None) -> Floats:
     every term in which it is at risk, of which a tied repurchase carries 1 - f only. All depends on the event time
     only, so cumulated sums give each row its part, late entries included.
     """
-    from shoptoolkit.survival.cox_kernels import cluster_scores as summed
+    from shoptoolkit.survival.cox.kernels import cluster_scores as summed
 
     _, risk, s1, e1, sums = _sums(rows, beta)
     g = np.ones(len(rows.times)) if g is None else g
@@ -140,7 +153,7 @@ def cluster_scores(rows: Rows, beta: Floats, g: Floats | None = None) -> Floats:
 
 
 def _sums(rows: Rows, beta: Floats) -> tuple[Floats, Floats, Floats, Floats, Floats]:
-    from shoptoolkit.survival.cox_kernels import risk_sums, tie_sums
+    from shoptoolkit.survival.cox.kernels import risk_sums, tie_sums
 
     eta = rows.x @ beta
     with np.errstate(over="ignore"):
@@ -163,17 +176,19 @@ def maximise(rows: Rows, *, names: Sequence[str], scale: Floats, penalty: float)
     if not penalty:
         refuse_collinear(state.information, rows.deaths.sum(), names, scale)
     at_zero = np.diag(np.linalg.inv(state.information + ridge))
+    gain = np.inf
     for _ in range(_ROUNDS):
         variance = np.linalg.inv(state.information + ridge)
         if (lost := ~(np.diag(variance) < _LOST * at_zero)).any():
             raise ContractError(_separated(rows, state.beta, np.flatnonzero(lost), names))
         slope = state.score - penalty * state.beta
         step = variance @ slope
-        if slope @ step < _DONE:
+        before, gain = gain, float(slope @ step)
+        if gain < _DONE or before / 2 < gain < 1e-8:  # no better: rounding
             return state
         state = _climb(rows, state, step, penalty)
     raise ValueError(
-        f"fit_cox did not converge in {_ROUNDS} rounds: log-likelihood {state.log_likelihood:.6g}, {slope @ step:.2g} "
+        f"fit_cox did not converge in {_ROUNDS} rounds: log-likelihood {state.log_likelihood:.6g}, {gain:.2g} "
         f"still to gain. Look for covariates with outliers (e.g. take logs), or pass penalty=1."
     )
 

@@ -15,19 +15,24 @@ import numpy.typing as npt
 import polars as pl
 from scipy.optimize import minimize
 
-Floats = npt.NDArray[np.float64]
+from shoptoolkit.contract.arrays import Floats
+
 Objective = Callable[[Floats], tuple[float, Floats]]
 _VAGUE = 2.0  # standard error of a log parameter: an interval over more than a factor 50 either way tells nothing
-_REACH = 14.0  # how far a log parameter may go from its start
+_REACH = 9.0  # how far a log parameter may go from its start: a factor 8,000, where customers are as good as alike
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Optimum:
-    """Where the likelihood is highest. `information`: minus its second derivatives, summed over customers."""
+    """Where the likelihood is highest. `information`: minus its second derivatives, summed over customers.
+
+    `endless`: which parameters ended at the border, the likelihood rising for ever.
+    """
 
     at: Floats
     log_likelihood: float
     information: Floats
+    endless: npt.NDArray[np.bool_]
 
     def covariance(self) -> Floats:
         """For forecasts: a direction that the data leave open wanders by a factor e^3 (one standard error), no more."""
@@ -48,30 +53,53 @@ def climb(
         starts = [_ascend(rehearsal, starts, middle)]
     at = _ascend(objective, starts, middle)
     value, slope = objective(at)
-    curve, moved, inside = _curvature(objective, at), 0.0, np.abs(at - middle) < _REACH - 1e-3
-    for _ in range(20):
-        if np.abs(slope[inside]).max(initial=0.0) < 1e-10:
+    curve = _curvature(objective, at)
+    for _ in range(60):
+        step = _step(curve, slope, at - middle)
+        if step is None:
             break
-        step = np.linalg.lstsq(curve, slope, rcond=1e-9)[0] * inside
-        tried = ((size * step, *objective(at + size * step)) for size in (1.0, 0.3, 0.05))
+        tried = ((to, *objective(to)) for to in (at + size * step for size in (1.0, 0.2, 0.02)))
         better = next((one for one in tried if one[1] >= value - 1e-14 * abs(value)), None)
-        if better is None or moved > _REACH:
+        if better is None:
             break
-        at, value, slope, moved = at + better[0], better[1], better[2], moved + np.abs(better[0]).max()
-        if np.abs(better[0]).max() > 1e-2:
-            curve, moved = _curvature(objective, at), 0.0
-    if not np.isfinite(value) or np.abs(slope[inside]).max(initial=0.0) > 1e-5:
+        is_far = np.abs(better[0] - at).max() > 1e-2
+        at, value, slope = better
+        curve = _curvature(objective, at) if is_far else curve
+    if not np.isfinite(curve).all() or np.abs(slope[_free(slope, at - middle)]).max(initial=0.0) > 1e-5:
         raise ValueError(
             f"{who}: no top of the likelihood was found from {len(starts)} starts (slope {np.abs(slope).max():.1g} per "
             "customer is left). Pass other starts=, take fewer covariates, or more customers."
         )
-    return Optimum(at=at, log_likelihood=n * value, information=n * curve)
+    endless = np.abs(at - middle) >= _REACH - 1e-6
+    return Optimum(at=at, log_likelihood=n * value, information=n * curve, endless=endless)
+
+
+def _free(slope: Floats, off: Floats) -> npt.NDArray[np.bool_]:
+    """Which parameters may move: not those at the border that would have to leave it."""
+    return np.asarray((np.abs(off) < _REACH - 1e-6) | (slope * off < 0))
+
+
+def _step(curve: Floats, slope: Floats, off: Floats) -> Floats | None:
+    """Newton's step, upwards also where the likelihood bends upwards; not over the border. None at the top."""
+    free = _free(slope, off)
+    if not np.isfinite(curve).all() or np.abs(slope[free]).max(initial=0.0) < 1e-10:
+        return None
+    while free.any():
+        values, vectors = np.linalg.eigh(curve[np.ix_(free, free)])
+        step = np.zeros(len(slope))
+        step[free] = vectors @ ((vectors.T @ slope[free]) / np.maximum(np.abs(values), 1e-10))
+        room = np.where(step * off > 0, _REACH - np.abs(off), _REACH) / np.maximum(np.abs(step), 1e-300)
+        if (leaving := free & (room < 1e-9)).any():  # at the border, and drawn over it by the others
+            free &= ~leaving
+            continue
+        return step * min(1.0, 2.0 / np.abs(step).max(), float(room[free].min()))
+    return None
 
 
 def _ascend(objective: Objective, starts: Sequence[Floats], middle: Floats) -> Floats:
     def down(at: Floats) -> tuple[float, Floats]:
         value, slope = objective(at)
-        return (-value, -slope) if np.isfinite(value) else (1e10, np.zeros(len(at)))
+        return (-value, -slope) if np.isfinite(value) else (1e10, np.zeros(len(at)))  # no way up from here
 
     bounds = [(one - _REACH, one + _REACH) for one in middle]
     options = {"maxiter": 500, "ftol": 1e-11, "gtol": 1e-7}
@@ -90,10 +118,12 @@ def parameter_table(found: Optimum, names: Sequence[str], n_logs: int, level: fl
     """Parameter, estimate, standard_error, low, high, reason. The first `n_logs` are logs: intervals stay above 0."""
     values, vectors = np.linalg.eigh(found.information)
     flat = values <= 1e-9 * max(values.max(), 1.0)
-    error = np.sqrt((vectors**2 / np.where(flat, 1e-9, values)).sum(axis=1))
+    inverse = (vectors / np.where(flat, 1e-9, values)) @ vectors.T
+    error = np.sqrt(np.diag(inverse))
+    tied = np.abs(inverse) > 0.95 * np.outer(error, error)  # as a and b, of which only the ratio is known
     z = NormalDist().inv_cdf(0.5 + level / 2)
     is_log = np.arange(len(names)) < n_logs
-    told = error < _VAGUE
+    told = (error < _VAGUE) & ~(tied & found.endless).any(axis=1)
     with np.errstate(over="ignore"):
         estimate = np.where(is_log, np.exp(found.at), found.at)
         low, high = (np.where(is_log, np.exp(at), at) for at in (found.at - z * error, found.at + z * error))

@@ -15,8 +15,8 @@ import polars as pl
 
 from shoptoolkit.contract import ContractError, EstimateTable, estimate_row, refused_row
 from shoptoolkit.contract.show import html_table
-from shoptoolkit.survival.accuracy import check_days, read_predicted, survival_at
-from shoptoolkit.survival.censoring import Followed, follow
+from shoptoolkit.survival.accuracy.censoring import Followed, follow
+from shoptoolkit.survival.accuracy.scores import check_days, read_predicted, survival_at
 from shoptoolkit.survival.curves import kaplan_meier
 from shoptoolkit.survival.risk import Floats, spell_names
 
@@ -65,7 +65,8 @@ class DCalibration:
         return f"DCalibration of {self.n:,} spells: {told}\n{self.table}"
 
     def _repr_html_(self) -> str:
-        note = f"n = {self.n:,}, p = {self.p_value:.3f} (sharp: {self.sharp_p_value:.3f}); {100 * self.level:g} % intervals"
+        note = f"n = {self.n:,}, p = {self.p_value:.3f} (sharp: {self.sharp_p_value:.3f}); "
+        note += f"{100 * self.level:g} % intervals"
         return html_table(self.table, title="Predicted survival at the own return", note=note)
 
 
@@ -97,8 +98,8 @@ def calibration(
     Returns
     -------
     Calibration
-        `table` by group; the interval is log-log, and where nobody of a group came back Clopper and Pearson's. `overall`
-        is refused beyond the follow-up, and the slope where all predictions are the same.
+        `table` by group; the interval is log-log, and where nobody of a group came back Clopper and Pearson's.
+        `overall` is refused beyond the follow-up, and the slope where all predictions are the same.
 
     References
     ----------
@@ -108,10 +109,11 @@ def calibration(
     Examples
     --------
     >>> import polars as pl
-    >>> spells = pl.DataFrame({"customer_id": range(12), "duration_days": range(1, 13), "repurchased": [True, False] * 6})
+    >>> days = {"duration_days": range(1, 13), "repurchased": [True, False] * 6}
+    >>> spells = pl.DataFrame({"customer_id": range(12), **days})
     >>> half = spells.select("customer_id", duration_days=6.0, survival=0.5)
-    >>> calibration(spells, half, horizon_days=6).table.select("group", "n", "predicted", pl.col("observed").round(3)).rows()
-    [('01', 12, 0.5, 0.729)]
+    >>> calibration(spells, half, horizon_days=6).table.select("n", "predicted", pl.col("observed").round(3)).rows()
+    [(12, 0.5, 0.722)]
     """
     if groups < 1:
         raise ValueError(f"groups is {groups}; it must be at least 1.")
@@ -131,7 +133,9 @@ def calibration(
     curve = kaplan_meier(
         sample.table.with_columns(group), by="group", level=level, cluster=cluster and "cluster", entry="entry_days"
     )
-    low = pl.when(pl.col("survival") == 1).then((0.5 - level / 2) ** (1 / pl.col("n_at_risk"))).otherwise("survival_low")
+    low = (
+        pl.when(pl.col("survival") == 1).then((0.5 - level / 2) ** (1 / pl.col("n_at_risk"))).otherwise("survival_low")
+    )
     told = curve.at(wanted[0]).select("group", observed="survival", low=low, high="survival_high")
     return Calibration(
         table=predicted_by.join(told, on="group").sort("group"),
@@ -155,8 +159,7 @@ def _overall(sample: Followed, day: float, surviving: Floats, level: float) -> E
 
     def row(value: float, slope_of: Floats, null: float, one: dict[str, Any]) -> dict[str, Any]:
         """`slope_of`: derivative by 1/G of each spell."""
-        mass = -np.bincount(sample.place, sample.weight * back * slope_of, len(sample.share))
-        mass[sample.at(day)] -= (sample.weight * away) @ slope_of
+        mass = sample.by_log_g(sample.weight * back * slope_of, day, (sample.weight * away) @ slope_of)
         influence = (back + away) * slope_of
         return estimate_row(estimate=value, standard_error=sample.error(influence, mass), null=null, **one)
 
@@ -211,8 +214,8 @@ def d_calibration(
 
     References
     ----------
-    Haider, Hoehn, Davis and Greiner (2020), JMLR 21(85), 1-63. Whole days: the non-randomised PIT of Czado, Gneiting and
-    Held (2009), Biometrics 65, 1254-1261.
+    Haider, Hoehn, Davis and Greiner (2020), JMLR 21(85), 1-63. Whole days: the non-randomised PIT of Czado, Gneiting
+    and Held (2009), Biometrics 65, 1254-1261.
     """
     from scipy.stats import chi2
 

@@ -10,16 +10,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from shoptoolkit.contract import EstimateTable, estimate_row, to_polars
+from shoptoolkit.contract.arrays import Floats
 from shoptoolkit.contract.check import check_level
 from shoptoolkit.contract.show import html_table
-from shoptoolkit.survival.buy_till_you_die import OrdersFit
-from shoptoolkit.survival.spend import SpendFit, mean_order, read_values
+from shoptoolkit.survival.orders.fit import OrdersFit
+from shoptoolkit.survival.orders.spend import SpendFit, mean_order, read_values
 
-Floats = npt.NDArray[np.float64]
 _CHUNK = 50_000  # customers whose draws are held at once
 
 
@@ -92,22 +91,35 @@ def customer_value(
     ------
     ValueError
         An argument cannot be used, or an expected value does not exist.
+
+    Examples
+    --------
+    >>> from shoptoolkit.survival import fit_orders, fit_spend
+    >>> rng = np.random.default_rng(1)
+    >>> orders = rng.geometric(0.5, 400) - 1
+    >>> values = np.where(orders > 0, rng.gamma(6, 10, 400), 0.0)
+    >>> summary = pl.DataFrame({"customer_id": range(400), "repeat_orders": orders,
+    ...     "last_order_age": np.where(orders > 0, rng.uniform(10, 90, 400), 0), "age": 100.0, "mean_value": values})
+    >>> value = customer_value(fit_orders(summary), fit_spend(summary), summary, horizon_days=90, margin=0.4, rng=1)
+    >>> value.total.table["metric"].to_list()
+    ['expected_value', 'realised_value']
     """
     _check(margin, level, draws)
     table = to_polars(frame)
     x, m = read_values(table)
     spend_fit.refuse_endless(x)
-    orders = orders_fit.expected_orders(table, horizon_days=horizon_days, discount_rate=discount_rate)
-    plain = orders_fit.expected_orders(table, horizon_days=horizon_days)["expected_orders"]
-    value = margin * orders["expected_orders"].to_numpy() * mean_order(spend_fit.at, x, m)
+    each = mean_order(spend_fit.at, x, m)
+    told, plain = orders_fit.mean_orders(table, horizon_days)
+    discounted, slopes = orders_fit.total(table, each, horizon_days, discount_rate)
+    value = margin * discounted * each
     worlds = _worlds(orders_fit, spend_fit, table, horizon_days, discount_rate, draws, np.random.default_rng(rng))
     bounds, totals = [], np.zeros(draws)
     for drawn in worlds:
         bounds.append(margin * np.quantile(drawn, [0.5 - level / 2, 0.5 + level / 2], axis=0))
         totals += margin * drawn.sum(axis=1)
     low, high = np.concatenate(bounds, axis=1)
-    kept = orders.drop("^expected_orders.*$").with_columns(table["mean_value"], plain)
-    error = _error_of_total(orders_fit, spend_fit, table, (x, m), horizon_days, discount_rate) * margin
+    of_orders, of_spend = float(slopes @ orders_fit.covariance @ slopes), _variance(spend_fit, discounted, x, m)
+    error = margin * float(np.sqrt(of_orders + of_spend))  # the two fits count as independent
     common: dict[str, Any] = {
         "question": "What are these customers worth?",
         "method": f"{orders_fit.model} x {spend_fit.model}",
@@ -118,7 +130,9 @@ def customer_value(
         "level": level,
     }
     return CustomerValue(
-        table=kept.with_columns(value=value, value_low=low, value_high=high),
+        table=told.with_columns(
+            table["mean_value"], expected_orders=plain, value=value, value_low=low, value_high=high
+        ),
         total=EstimateTable.from_rows(_rows(float(value.sum()), error, totals, discount_rate, level, common)),
         horizon_days=float(horizon_days),
         measure=measure,
@@ -149,7 +163,7 @@ def _rows(
     low, high = np.quantile(totals, [0.5 - level / 2, 0.5 + level / 2])
     realised = estimate_row(estimate=value, standard_error=float(totals.std(ddof=1)), metric="realised_value", **common)
     estimand = f"realised {what}; interval: error of the parameters and the customers' own chance"
-    yield realised | {"low": float(low), "high": float(high), "estimand": estimand}
+    yield realised | {"low": min(float(low), value), "high": max(float(high), value), "estimand": estimand}
 
 
 def _worlds(
@@ -171,20 +185,8 @@ def _worlds(
         yield orders_fit.live(some, of_orders, horizon_days, rng, **call)[2]
 
 
-def _error_of_total(
-    orders_fit: OrdersFit,
-    spend_fit: SpendFit,
-    table: pl.DataFrame,
-    values: tuple[Floats, Floats],
-    horizon_days: float,
-    rate: float,
-) -> float:
-    """Standard error of the expected total by the delta method; the two fits count as independent."""
-    each = mean_order(spend_fit.at, *values)
-    orders, slopes = orders_fit.total(table, each, horizon_days, rate)
+def _variance(spend_fit: SpendFit, orders: Floats, x: Floats, m: Floats) -> float:
+    """Of the expected total, from the errors of the spend parameters (delta method)."""
     by = 1e-4 * np.eye(3)
-    of_spend = [
-        (mean_order(spend_fit.at + h, *values) - mean_order(spend_fit.at - h, *values)) @ orders / 2e-4 for h in by
-    ]
-    variance = slopes @ orders_fit.covariance @ slopes + np.array(of_spend) @ spend_fit.covariance @ np.array(of_spend)
-    return float(np.sqrt(np.maximum(variance, 0.0)))
+    slopes = np.array([(mean_order(spend_fit.at + h, x, m) - mean_order(spend_fit.at - h, x, m)) @ orders for h in by])
+    return float(slopes @ spend_fit.covariance @ slopes) / 2e-4**2

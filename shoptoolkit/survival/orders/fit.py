@@ -18,9 +18,9 @@ import polars as pl
 from shoptoolkit.contract import to_polars
 from shoptoolkit.contract.check import check_level, choose
 from shoptoolkit.contract.show import html_table
-from shoptoolkit.survival.btyd_histories import MODELS, Floats, Histories, Model, parameters, read_histories, slopes
-from shoptoolkit.survival.btyd_optimum import climb, parameter_table
-from shoptoolkit.survival.summaries import HISTORY
+from shoptoolkit.survival.orders.histories import MODELS, Floats, Histories, Model, parameters, read_histories, slopes
+from shoptoolkit.survival.orders.optimum import climb, parameter_table
+from shoptoolkit.survival.orders.summaries import HISTORY
 
 _X, _LATE, _AGE = HISTORY
 _FEW = 8_000  # histories enough to find the best start
@@ -99,11 +99,11 @@ class OrdersFit:
             chance in one customer's own orders: for that see `draw_orders`.
         """
         table, rows, place = self._rows(frame)
-        horizon, discount = self._horizon(horizon_days), self.discount(discount_rate)
+        horizon, discount = self._horizon(horizon_days), self._discount(discount_rate)
         logs, reach = self._with_reach(lambda theta: np.log(self._orders(theta, rows, horizon, discount)), rows)
         names = ("expected_orders", "expected_orders_low", "expected_orders_high")
         values = zip(names, (logs, logs - reach, logs + reach), strict=True)
-        return table.with_columns(pl.Series(name, np.exp(one)[place]) for name, one in values)
+        return table.with_columns(pl.Series(name, np.exp(np.minimum(one, 700))[place]) for name, one in values)
 
     def draw_orders(
         self, frame: Any, *, horizon_days: float, draws: int, rng: int | np.random.Generator
@@ -145,10 +145,10 @@ class OrdersFit:
         `worlds` has the parameters of a world in each row, and `spend` those of its Gamma-Gamma model (p, q, gamma),
         with the `mean` value of each customer's repeat orders; without them orders have no value.
         """
-        from shoptoolkit.survival.btyd_kernels import draw
+        from shoptoolkit.survival.orders.kernels import draw
 
         table, rows, place = self._rows(frame)
-        horizon, discount, model = self._horizon(horizon_days), self.discount(discount_rate), MODELS[self.model].place
+        horizon, discount, model = self._horizon(horizon_days), self._discount(discount_rate), MODELS[self.model].place
         x, age, money = rows.x[place], rows.age[place], np.empty(0) if mean is None else mean
         of_spend = np.empty((len(worlds), 0)) if spend is None else spend
         counts, values = np.empty((len(worlds), len(x)), np.int32), np.zeros((len(worlds), len(money)))
@@ -158,10 +158,15 @@ class OrdersFit:
             draw(model, mine, alive, x, age, horizon, discount, of_spend[k], money, rng, counts[k], values[k])
         return table, counts, values
 
+    def mean_orders(self, frame: Any, horizon_days: float) -> tuple[pl.DataFrame, Floats]:
+        """What is told of each row, and its expected orders, without intervals and in a tenth of the time."""
+        table, rows, place = self._rows(frame)
+        return table, self._orders(self._theta(rows), rows, self._horizon(horizon_days), 0.0)[place]
+
     def total(self, frame: Any, each: Floats, horizon_days: float, discount_rate: float) -> tuple[Floats, Floats]:
         """Expected orders of each row, and the slopes in `at` of their sum, an order of a row counted as `each`."""
         _, rows, place = self._rows(frame)
-        horizon, discount = self._horizon(horizon_days), self.discount(discount_rate)
+        horizon, discount = self._horizon(horizon_days), self._discount(discount_rate)
         value, slopes = self._with_slopes(lambda theta: self._orders(theta, rows, horizon, discount), rows)
         return value[place], slopes @ np.bincount(place, weights=each, minlength=len(value))
 
@@ -175,7 +180,7 @@ class OrdersFit:
         parts = [self.expected_orders(frame, horizon_days=day).drop(*HISTORY) for day in days]
         return pl.concat(parts).select(pl.Series("days", days, dtype=pl.Float64), pl.all())
 
-    def discount(self, rate: float) -> float:
+    def _discount(self, rate: float) -> float:
         """Continuous discount per unit of time, of a rate per year."""
         if not (np.isfinite(rate) and rate >= 0):
             raise ValueError(f"discount_rate is {rate}; it must be a rate per year >= 0, e.g. 0.1 for 10 %.")
@@ -202,16 +207,17 @@ class OrdersFit:
         return parameters(self.at if at is None else at, MODELS[self.model], rows.designs)
 
     def _alive(self, theta: Floats, rows: Histories) -> Floats:
-        from shoptoolkit.survival.btyd_kernels import likelihood
+        from shoptoolkit.survival.orders.kernels import likelihood
 
         return likelihood(MODELS[self.model].place, theta, rows.x, rows.late, rows.age)[1]
 
     def _orders(self, theta: Floats, rows: Histories, horizon: float, discount: float) -> Floats:
-        from shoptoolkit.survival.btyd_kernels import orders_if_alive
+        from shoptoolkit.survival.orders.kernels import orders_if_alive
 
-        place = MODELS[self.model].place
-        alive = self._alive(theta, rows)
-        return np.maximum(alive * orders_if_alive(place, theta, rows.x, rows.age, horizon, discount), 1e-300)
+        pairs, back = np.unique(rows.x + 1j * rows.age, return_inverse=True)  # without covariates the same for many
+        x, age = (pairs.real.astype(np.int64), pairs.imag.copy()) if len(theta) == 1 else (rows.x, rows.age)
+        ahead = orders_if_alive(MODELS[self.model].place, theta, x, age, horizon, discount)
+        return np.maximum(self._alive(theta, rows) * (ahead[back] if len(theta) == 1 else ahead), 1e-300)
 
     def _with_slopes(self, of: Callable[[Floats], Floats], rows: Histories) -> tuple[Floats, Floats]:
         """A function of the parameters, one value per history, and its slopes in `at`, one row each."""
@@ -318,7 +324,7 @@ def fit_orders(
 
 def _objective(form: Model, rows: Histories, scale: Floats) -> Callable[[Floats], tuple[float, Floats]]:
     """Log-likelihood per customer and its slopes, in parameters times `scale` (covariates get a spread of 1)."""
-    from shoptoolkit.survival.btyd_kernels import likelihood
+    from shoptoolkit.survival.orders.kernels import likelihood
 
     share = rows.weight / rows.weight.sum()
 

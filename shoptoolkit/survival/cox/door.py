@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import polars as pl
 
 from shoptoolkit.contract import ContractError
-from shoptoolkit.survival.spells import at_the_door
+from shoptoolkit.survival.spells import _is_unique, at_the_door
 
 TOTAL, PWP = ("ag", "pwp_total"), ("pwp_total", "pwp_gap")
 
@@ -51,11 +51,11 @@ def cox_door(
 
 
 def _refuse_repeats(frame: pl.DataFrame, id: str) -> None:
-    if id in frame.columns and (customers := frame[id].n_unique()) < len(frame):
+    if id in frame.columns and not _is_unique(frame[id]):
         raise ContractError(
-            f"spells: {id!r} repeats ({len(frame):,} spells of {customers:,} customers). Take one index spell each, "
-            "repurchase_spells(..., index='first'); or say how orders recur: recurrent='ag', 'pwp_total' or 'pwp_gap'; "
-            "or time_varying=True if the rows are one spell with changing covariates."
+            f"spells: {id!r} repeats ({len(frame):,} spells of {frame[id].n_unique():,} customers). Take one index "
+            "spell each, repurchase_spells(..., index='first'); or say how orders recur: recurrent='ag', 'pwp_total' "
+            "or 'pwp_gap'; or time_varying=True if the rows are one spell with changing covariates."
         )
 
 

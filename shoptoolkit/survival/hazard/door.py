@@ -16,7 +16,7 @@ import polars as pl
 from shoptoolkit.contract import ContractError, Spells, require, to_polars
 from shoptoolkit.contract.check import check_level
 from shoptoolkit.contract.clock import moment
-from shoptoolkit.survival.hazard_rows import MOST_PERIODS, Piece, Waits
+from shoptoolkit.survival.hazard.rows import MOST_PERIODS, Piece, Waits
 from shoptoolkit.survival.spells import _refuse_nulls
 from shoptoolkit.trees.door import check_growth, feature_names, some_customers
 from shoptoolkit.trees.encoding import Encoder, matrix

@@ -9,14 +9,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from shoptoolkit.contract import ContractError, to_polars
-from shoptoolkit.survival.summaries import HISTORY
+from shoptoolkit.contract.arrays import Floats, Ints
+from shoptoolkit.survival.orders.summaries import HISTORY
+from shoptoolkit.survival.spells import _is_unique as is_unique
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 _X, _LATE, _AGE = HISTORY
 _HUGE = 1e5  # opportunities or repeat orders beyond this are no whole days but seconds
 
@@ -85,6 +84,8 @@ def read_histories(
         raise ContractError(f"summary: {', '.join(map(repr, odd))} must be numbers; turn text into 0 and 1 columns.")
     if table.is_empty():
         raise ContractError("summary: the frame has 0 rows; at least one is needed.")
+    if weight is not None and "customer_id" in table.columns and not is_unique(table["customer_id"]):
+        raise ContractError("summary: 'customer_id' repeats; give one row per customer, as summarise_orders does.")
     many = pl.col(weight).cast(pl.Float64) if weight in table.columns else pl.lit(1.0)
     numbers = table.select(pl.col(_X).cast(pl.Float64), pl.col(_LATE, _AGE, *extra).cast(pl.Float64), __weight=many)
     _refuse(numbers, model, extra, weight or "weight")

@@ -2,7 +2,7 @@
 
 In: Spells with features frozen at their start (rule R4), e.g. of `landmark_spells`. Out: `fit_hazard` -> `HazardFit`.
 
-Around it: hazard_door.py checks and splits, hazard_rows.py tells person-periods, hazard_fit.py predicts and saves;
+Around it: door.py checks and splits, rows.py tells person-periods, fit.py predicts and saves;
 `trees` types the features, grows and saves.
 """
 
@@ -18,10 +18,10 @@ import numpy as np
 import polars as pl
 
 from shoptoolkit.contract import wilson
-from shoptoolkit.survival.curves import spell_names
-from shoptoolkit.survival.hazard_door import PERIOD, causes_of, check_numbers, check_parts, in_two, read, waits_of
-from shoptoolkit.survival.hazard_fit import NUMBERS, TABLE, HazardFit, chances
-from shoptoolkit.survival.hazard_rows import Piece, Waits, by_period, pieces, quantile_matrix
+from shoptoolkit.survival.hazard.door import PERIOD, causes_of, check_numbers, check_parts, in_two, read, waits_of
+from shoptoolkit.survival.hazard.fit import NUMBERS, TABLE, HazardFit, chances
+from shoptoolkit.survival.hazard.rows import Piece, Waits, by_period, pieces, quantile_matrix
+from shoptoolkit.survival.risk import spell_names
 from shoptoolkit.trees.boosting import Trees, anew, threads, train
 from shoptoolkit.trees.encoding import Encoder
 
@@ -104,12 +104,24 @@ def fit_hazard(
     Notes
     -----
     A row per spell and period at risk, label: what ended it there. A period that a customer was at risk in only for a
-    share, and that did not end, weighs that share: why, and how far that is unbiased, is said in hazard_rows.py.
+    share, and that did not end, weighs that share: why, and how far that is unbiased, is said in rows.py.
 
     References
     ----------
     Singer and Willett (1993), J. Educational Statistics 18, 155-195; several causes: Tutz and Schmid (2016), Modeling
     Discrete Time-to-Event Data, chapter 8; trees: Chen and Guestrin (2016), KDD, 785-794.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import polars as pl
+    >>> rng = np.random.default_rng(1)
+    >>> came, visits = rng.geometric(0.02, 500), rng.poisson(3, 500)
+    >>> spells = pl.DataFrame({"customer_id": np.arange(500), "duration_days": np.minimum(came, 60),
+    ...                        "repurchased": came <= 60, "visits": visits})
+    >>> fit = fit_hazard(spells, rng=1, rounds=20)
+    >>> fit.predict_survival(spells.head(1), days=[7, 28]).select("customer_id", "duration_days").rows()
+    [(0, 7.0), (0, 28.0)]
     """
     stop = {"rounds": rounds, "patience": patience}
     length: dict[str, Any] = {"period_days": period_days, "periods": periods}
@@ -151,10 +163,8 @@ def fit_hazard(
 def _objective(causes: Sequence[str], step: float) -> dict[str, Any]:
     if len(causes) == 1:
         return {"learning_rate": step, "min_child_weight": _LEAF}
-    doubled = {
-        "learning_rate": min(1.0, 2 * step),
-        "min_child_weight": 2 * _LEAF,
-    }  # XGBoost's softmax doubles h (1 - h)
+    # XGBoost's softmax doubles h (1 - h), so that its leaves are half as large and its steps half as long
+    doubled = {"learning_rate": min(1.0, 2 * step), "min_child_weight": 2 * _LEAF}
     return {"objective": "multi:softprob", "num_class": len(causes) + 1, **doubled}
 
 

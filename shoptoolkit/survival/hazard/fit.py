@@ -17,8 +17,8 @@ import polars as pl
 from shoptoolkit.contract import ContractError, to_polars
 from shoptoolkit.contract.check import choose
 from shoptoolkit.contract.show import html_table
-from shoptoolkit.survival.hazard_door import PERIOD
-from shoptoolkit.survival.hazard_rows import Floats, Singles, blocks, incidence
+from shoptoolkit.survival.hazard.door import PERIOD
+from shoptoolkit.survival.hazard.rows import Floats, Singles, blocks, incidence
 from shoptoolkit.trees import storage
 from shoptoolkit.trees.boosting import Trees
 from shoptoolkit.trees.encoding import Encoder, matrix, unseen_in_words, warn

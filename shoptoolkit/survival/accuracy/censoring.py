@@ -63,13 +63,21 @@ class Followed:
         came = self.seen & (self.duration <= day)
         return np.divide(1.0, self.share[self.place], out=np.zeros(len(came)), where=came)
 
+    def by_log_g(self, back: Floats, day: float | None = None, away: float = 0.0) -> Floats:
+        """Derivatives by log G on the grid of a sum of terms /G: `back` of the spells, `away` of those beyond a day."""
+        mass = np.zeros(len(self.share))
+        np.subtract.at(mass, self.place, back)
+        if day is not None:
+            mass[self.at(day)] -= away
+        return mass
+
     def error(self, influence: Floats, mass: Floats) -> float:
         """Standard error from each spell's influence per unit of weight, summed within clusters.
 
         `mass`: the estimate's derivatives with respect to log G on the grid; what they add is part of the spell's own
         influence, or the error of an independent sample.
         """
-        of_law = slopes(self.law, mass)
+        of_law = slopes(self.law, mass) if mass.any() else np.zeros(len(self.law.spells))
         if self.own:
             return float(np.sqrt(_variance(self.table, influence + of_law)))
         return float(np.sqrt(_variance(self.table, influence) + _variance(self.law.spells, of_law)))
@@ -95,7 +103,7 @@ def follow(
         seen=table["repurchased"].to_numpy(),
         weight=table["weight"].to_numpy().astype(float) if "weight" in table.columns else np.ones(len(table)),
         share=np.cumprod(1 - law.censored / np.maximum(at_risk, 1)),
-        place=_place(law.days, duration, ties),
+        place=_place(law.days, duration, ties) if train is not None else law.place - (ties == "exact"),
     )
 
 
@@ -122,7 +130,8 @@ def _variance(table: pl.DataFrame, influence: Floats) -> float:
     """Sum of squares over independent units, with the factor n/(n-1) of a mean."""
     weight: Any = table["weight"].to_numpy() if "weight" in table.columns else 1.0
     if "cluster" in table.columns:
-        influence = np.bincount(table["cluster"].rank("dense").to_numpy() - 1, influence)
+        code = table["cluster"].rank("dense").to_numpy() - 1
+        influence = np.bincount(code, influence).astype(float)
     n = np.sum(weight) if "weight" in table.columns else len(influence)
     return float((weight * influence**2).sum() * n / max(n - 1, 1))
 
@@ -131,7 +140,7 @@ def _watched_from_0(table: pl.DataFrame) -> pl.DataFrame:
     late = int((table["entry_days"].fill_null(0) > 0).sum()) if "entry_days" in table.columns else 0
     if late:
         raise ContractError(
-            f"spells: {late:,} of {len(table):,} enter late (entry_days > 0), and the share still followed is known only "
-            "for customers watched from day 0. Keep the spells with entry_days == 0."
+            f"spells: {late:,} of {len(table):,} enter late (entry_days > 0), and the share still followed is known "
+            "only for customers watched from day 0. Keep the spells with entry_days == 0."
         )
     return table

@@ -19,7 +19,7 @@ from scipy.stats import spearmanr
 from shoptoolkit.contract import ContractError, to_polars
 from shoptoolkit.contract.check import check_level
 from shoptoolkit.contract.show import html_table
-from shoptoolkit.survival.btyd_optimum import Floats, climb, parameter_table
+from shoptoolkit.survival.orders.optimum import Floats, climb, parameter_table
 
 _NAMES = ("p", "q", "gamma")
 _NOTEWORTHY = 0.1  # a rank correlation surely beyond this is told, for the model holds that there is none
@@ -83,7 +83,7 @@ class SpendFit:
         slopes = [np.log(mean_order(self.at + h, x, m) / mean_order(self.at - h, x, m)) / 2e-4 for h in by]
         error = np.sqrt(np.maximum(np.einsum("ki,kl,li->i", slopes, self.covariance, slopes, optimize=True), 0))
         value = mean_order(self.at, x, m)
-        factor = np.exp(NormalDist().inv_cdf(0.5 + self.level / 2) * error)
+        factor = np.exp(np.minimum(NormalDist().inv_cdf(0.5 + self.level / 2) * error, 300))
         kept = [name for name in ("customer_id", "repeat_orders", "mean_value") if name in table.columns]
         return table.select(kept).with_columns(
             expected_value=value, expected_value_low=value / factor, expected_value_high=value * factor
@@ -150,6 +150,16 @@ def fit_spend(summary: Any, *, level: float = 0.95, max_correlation: float = 0.3
     ----------
     Fader and Hardie (2013), The Gamma-Gamma model of monetary value, brucehardie.com/notes/025, eq. 1a and 5.
     Interval of a rank correlation: Fieller, Hartley and Pearson (1957), Biometrika 44, 470-481.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(1)
+    >>> orders = rng.poisson(2, 500) + 1
+    >>> values = rng.gamma(6 * orders) / orders / rng.gamma(4, 1 / 15, 500)
+    >>> fit = fit_spend(pl.DataFrame({"repeat_orders": orders, "mean_value": values}))
+    >>> fit.expected_value(pl.DataFrame({"repeat_orders": [0, 9], "mean_value": [None, 50.0]})).select(
+    ...     pl.col("expected_value").round()).to_series().to_list()
+    [29.0, 49.0]
     """
     check_level(level)
     x, m = read_values(to_polars(summary))

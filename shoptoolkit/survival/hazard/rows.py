@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
+from shoptoolkit.contract.arrays import Floats, Ints
+
 Singles = npt.NDArray[np.float32]
-Ints = npt.NDArray[np.int64]
 MOST_PERIODS = 255  # a period is one byte
 _CELLS = 1 << 19  # person-periods told at once
 _BINS = 256

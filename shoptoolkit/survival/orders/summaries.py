@@ -114,7 +114,7 @@ def _histories(
     table: pl.DataFrame, value: str | None, last_day: date, unit: float, opportunities: bool
 ) -> pl.DataFrame:
     """One row per customer from bins of whole days; no hashing of rows where ids are whole numbers close together."""
-    from shoptoolkit.survival.order_kernels import histories
+    from shoptoolkit.survival.orders.counting import histories
 
     codes, ids = _codes(table["customer_id"])
     epoch = int(table["day"].cast(pl.Int32).min())  # type: ignore[arg-type]

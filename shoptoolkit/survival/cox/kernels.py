@@ -10,8 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
+from shoptoolkit.contract.arrays import Floats, Ints
 
 
 @njit(cache=True)

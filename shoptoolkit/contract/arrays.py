@@ -1,0 +1,7 @@
+"""Names of the arrays that go between functions."""
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
