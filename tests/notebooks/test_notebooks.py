@@ -37,6 +37,15 @@ def test_the_simulated_report_lays_truth_beside_the_estimate(series):
     assert "Known truth" in series["00_start_here"]
 
 
+def test_when_to_remind_rests_on_a_forecast_and_a_bound_that_were_checked(series):
+    page = series["20_repurchase_retention"]
+    for check in ("Placebo", "Forecast", "Known truth"):
+        assert f'{check} <em class="pass">' in page, check
+    first, gone = re.search(r"reminder before day (\d+)</b> after an order. From day (\d+) of silence", page).groups()
+    assert 5 < int(first) < 30 < int(gone) <= 180
+    assert "This log cannot tell" not in page
+
+
 def test_the_planted_signals_rank_above_noise_and_one_that_does_nothing_vanishes(series):
     page = series["60_why_customers_return"]
     ranks = ranks_of(page)
@@ -107,6 +116,7 @@ def test_cdnow_is_a_log_with_known_history(public_data, tmp_path):
     public_data("cdnow/master.parquet")
     page = run(["20_repurchase_retention"], tmp_path, dataset="cdnow")["20_repurchase_retention"]
     assert "first orders ever" in page
+    assert 'Forecast <em class="pass">' in page
 
 
 def test_a_shop_reports_on_its_own_file_by_parameters_alone(tmp_path):
@@ -118,6 +128,7 @@ def test_a_shop_reports_on_its_own_file_by_parameters_alone(tmp_path):
     pages = run([], tmp_path / "out", dataset=str(path), columns=columns, as_of=str(world.as_of), horizon_days="60")
     assert "1 in quarantine" in pages["00_start_here"]
     assert "small basket" in pages["20_repurchase_retention"]
+    assert "How far off is the forecast?" in pages["20_repurchase_retention"]
     assert "order again within the next 60 days" in pages["60_why_customers_return"]
 
 
@@ -159,7 +170,8 @@ AWKWARD = {
 def test_awkward_shops_get_a_report_too(name, tmp_path):
     path = log_of(tmp_path / "log.parquet", *AWKWARD[name])
     options = {"as_of": "2025-12-31", "horizon_days": "20"}
-    run(ANY_SIZE, tmp_path / "out", dataset=path, **options)
+    pages = run(ANY_SIZE, tmp_path / "out", dataset=path, **options)
+    assert "This log cannot tell" in pages["20_repurchase_retention"]
     told = failure_of(tmp_path / "model", path, name="60", **options)
     assert "horizon_days is 20" in told
     assert "too few customers to learn from" in told or "too much to learn first and test later" in told
