@@ -234,7 +234,7 @@ def test_row_order_names_and_units_do_not_matter():
 def test_rows_sorted_for_speed_give_the_same_as_rows_as_they_are(monkeypatch):
     options = {"covariates": X, "strata": "country", "cluster": "household"}
     fit = fit_cox(spells(11), **options)
-    monkeypatch.setattr("shoptoolkit.survival.cox_likelihood._CACHED", 1)
+    monkeypatch.setattr("shoptoolkit.survival.cox.likelihood._CACHED", 1)
     again = fit_cox(spells(11).with_columns(pl.col("duration_days", "entry_days") + 0.25), **options)
     for name in ("coefficient", "standard_error", "robust_error"):
         assert numbers(again, name) == pytest.approx(numbers(fit, name), abs=1e-9)
@@ -500,7 +500,7 @@ def test_a_penalty_holds_what_would_run_away():
 
 
 def test_no_convergence_is_told_with_numbers(monkeypatch):
-    monkeypatch.setattr("shoptoolkit.survival.cox_likelihood._ROUNDS", 1)
+    monkeypatch.setattr("shoptoolkit.survival.cox.likelihood._ROUNDS", 1)
     with pytest.raises(ValueError, match=r"did not converge in 1 rounds: log-likelihood -.* still to gain"):
         fit_cox(spells(18), covariates=X)
 
