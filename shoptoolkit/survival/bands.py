@@ -122,6 +122,10 @@ def highest(days: Ints, total: Floats, covariance: Callable[[Ints], Floats], lev
     chosen = days[np.unique(np.searchsorted(clock, np.linspace(clock[0], clock[-1], _DAYS) - 1e-12))]
     crossed = covariance(chosen if len(days) > _DAYS else days)
     scale = np.sqrt(np.diag(crossed))
+    moves = scale > 1e-9 * scale.max()
+    if not moves.any():  # all customers alike: nothing to be wrong about
+        return NormalDist().inv_cdf(0.5 + level / 2)
+    crossed, scale = crossed[np.ix_(moves, moves)], scale[moves]
     correlation = crossed / np.outer(scale, scale)
     values, axes = np.linalg.eigh(correlation)
     axes *= np.sign(axes[np.abs(axes).argmax(axis=0), np.arange(len(axes))])  # a sign is arbitrary; the answer is not

@@ -12,6 +12,7 @@ from shoptoolkit.simulate import shop
 
 ROOT = Path(__file__).resolve().parents[2]
 MOST_BYTES = 3_000_000
+UNANSWERED = '<b class="t">This log cannot tell'  # a remark in the place of a part
 ANY_SIZE = ["00", "20"]  # these need only a customer who came back; a model (60) needs many
 
 
@@ -48,6 +49,15 @@ def test_the_worth_of_the_simulated_customers_lies_near_the_truth(series):
     rows = [[float(one) for one in re.findall(r'<td data-v="([\d.]+)">', row)] for row in table.split("<tr>")[2:]]
     assert len(rows) == 3
     assert all(abs(expected / true - 1) < 0.1 for _, expected, true, *_ in rows)
+
+
+def test_when_to_remind_rests_on_a_forecast_and_a_bound_that_were_checked(series):
+    page = series["20_repurchase_retention"]
+    for check in ("Placebo", "Forecast", "Known truth"):
+        assert f'{check} <em class="pass">' in page, check
+    first, gone = re.search(r"reminder before day (\d+)</b> after an order; from day (\d+) of silence", page).groups()
+    assert 5 < int(first) < 30 < int(gone) <= 180
+    assert UNANSWERED not in page
 
 
 def test_the_planted_signals_rank_above_noise_and_one_that_does_nothing_vanishes(series):
@@ -138,6 +148,7 @@ def test_cdnow_is_a_log_with_known_history(public_data, tmp_path):
     public_data("cdnow/master.parquet")
     page = run(["20_repurchase_retention"], tmp_path, dataset="cdnow")["20_repurchase_retention"]
     assert "first orders ever" in page
+    assert 'Forecast <em class="pass">' in page
 
 
 def test_a_shop_reports_on_its_own_file_by_parameters_alone(tmp_path):
@@ -149,6 +160,7 @@ def test_a_shop_reports_on_its_own_file_by_parameters_alone(tmp_path):
     pages = run([], tmp_path / "out", dataset=str(path), columns=columns, as_of=str(world.as_of), horizon_days="60")
     assert "1 in quarantine" in pages["00_start_here"]
     assert "small basket" in pages["20_repurchase_retention"]
+    assert "How far off is the forecast?" in pages["20_repurchase_retention"]
     assert "order again within the next 60 days" in pages["60_why_customers_return"]
     assert re.search(r"The \d+ seen first since .* are worth .* in 60 days", pages["25_customer_value"])
 
@@ -191,7 +203,8 @@ AWKWARD = {
 def test_awkward_shops_get_a_report_too(name, tmp_path):
     path = log_of(tmp_path / "log.parquet", *AWKWARD[name])
     options = {"as_of": "2025-12-31", "horizon_days": "20"}
-    run(ANY_SIZE, tmp_path / "out", dataset=path, **options)
+    pages = run(ANY_SIZE, tmp_path / "out", dataset=path, **options)
+    assert UNANSWERED in pages["20_repurchase_retention"]
     told = failure_of(tmp_path / "model", path, name="60", **options)
     assert "horizon_days is 20" in told
     assert "too few customers to learn from" in told or "too much to learn first and test later" in told

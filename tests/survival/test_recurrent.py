@@ -98,6 +98,14 @@ def test_the_band_is_told_where_the_estimate_is_worth_ten_orders_and_ten_are_wat
     assert few["band_low"].null_count() == few["band_high"].null_count() == len(few)
 
 
+def test_customers_who_are_all_alike_get_a_band_without_width():
+    spells = pl.DataFrame({"customer_id": [*range(40)] * 2, "start_days": [0] * 40 + [10] * 40}).with_columns(
+        stop_days=pl.col("start_days") + 10, repurchased=pl.col("start_days") == 0
+    )
+    last = mean_cumulative_orders(spells).table.row(-1, named=True)
+    assert last["estimate"] == last["band_low"] == last["band_high"] == 1
+
+
 def test_row_order_names_and_units_do_not_matter():
     spells = shop_of(5)
     expected = mean_cumulative_orders(spells, by="country").table
