@@ -2,13 +2,15 @@
 
 In: any frame with the Arrow PyCapsule interface. Out: `Checked(good, quarantined, faults)`, or one `ContractError` that
 lists every fault of the columns. `check` sets bad rows aside; `require`, for the doors of functions, refuses them;
-`to_polars` converts once; `check_level` and `choose` check plain arguments. All shared checks of the package live here.
+`to_polars` converts once; `check_number`, `check_level` and `choose` check plain arguments. All shared checks of the
+package live here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import dataframely as dy
@@ -154,8 +156,16 @@ def _mixed(frame: Any) -> str:
     return f"{names} holds values of several types; make them one with .astype(str). " if names else ""
 
 
+def check_number(**values: Any) -> None:
+    """Raise TypeError unless each of these is a number; True and False are none."""
+    for name, value in values.items():
+        if isinstance(value, bool) or not isinstance(value, Real):
+            raise TypeError(f"{name} is {value!r}; it must be a number.")
+
+
 def check_level(level: float) -> None:
     """Raise ValueError unless `level` is a coverage between 0 and 1."""
+    check_number(level=level)
     if not 0 < level < 1:
         raise ValueError(f"level is {level}; it must lie between 0 and 1, e.g. 0.95.")
 

@@ -93,6 +93,8 @@ class CohortFit:
 
     def _fan(self, periods: Floats, since: Floats, n: float) -> pl.DataFrame:
         """S(t) / S(s) with bounds on the logit scale: delta method, and 1 / (n p (1 - p)) for the binomial."""
+        if not n > 0:
+            raise ValueError(f"n_customers is {n}; it must be above 0.")
         theta = np.log(self.table["estimate"].to_numpy())
         (end, slope_end), (begin, slope_begin) = _log_survival(theta, periods), _log_survival(theta, since)
         share, lost = np.exp(end - begin), np.maximum(-np.expm1(end - begin), 1e-300)

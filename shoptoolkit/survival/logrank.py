@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from shoptoolkit.contract import ContractError
-from shoptoolkit.contract.check import choose
+from shoptoolkit.contract.check import check_number, choose
 from shoptoolkit.contract.show import html_table
 from shoptoolkit.survival.risk import Floats, daily_counts, day_grid, entered_at, spell_names
 from shoptoolkit.survival.spells import at_the_door
@@ -101,6 +101,7 @@ def logrank(
     (4.918, 1, 0.0266)
     """
     choose("weights", weights, _WEIGHTS)
+    check_number(p=p, q=q)
     if not (p >= 0 and q >= 0 and np.isfinite(p + q)):
         raise ValueError(f"p is {p} and q is {q}; the exponents are >= 0.")
     names = spell_names(id=id, duration=duration, repurchased=repurchased, entry=entry, weight=weight)

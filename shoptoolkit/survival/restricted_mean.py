@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 
 from shoptoolkit.contract import ContractError, EstimateTable, estimate_row, refused_row
-from shoptoolkit.contract.check import check_level
+from shoptoolkit.contract.check import check_level, check_number
 from shoptoolkit.survival.risk import Floats, RiskTable, refuse_early_end, risk_tables, spell_names
 from shoptoolkit.survival.spells import at_the_door
 
@@ -194,7 +194,8 @@ def _means(
     covariates: Sequence[str] = (),
 ) -> list[_Mean]:
     check_level(level)
-    if isinstance(horizon, str) or not (np.isfinite(horizon) and horizon > 0):
+    check_number(horizon_days=horizon)
+    if not (np.isfinite(horizon) and horizon > 0):
         raise ValueError(f"horizon_days is {horizon}; it must be a number of days > 0.")
     table = at_the_door(spells, by=by, cluster=cluster, names=names | {name: name for name in covariates})
     if covariates:

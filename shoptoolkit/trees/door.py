@@ -6,13 +6,14 @@ In: the caller's arguments. Out: `check_growth`, `feature_names`, `some_customer
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 import polars as pl
 
 from shoptoolkit.contract import ContractError
+from shoptoolkit.contract.check import check_number
 
 
 def check_growth(*, validation_share: float, learning_rate: float, numbers: Sequence[str] = (), **sizes: Any) -> None:
@@ -21,9 +22,7 @@ def check_growth(*, validation_share: float, learning_rate: float, numbers: Sequ
     `sizes` are whole and at least 1, but for those named in `numbers`: of them it is only asked that they are numbers.
     """
     plain = {name: sizes.pop(name) for name in numbers}
-    for name, value in {**plain, "validation_share": validation_share, "learning_rate": learning_rate}.items():
-        if not isinstance(value, Real):
-            raise TypeError(f"{name} is {value!r}; it must be a number.")
+    check_number(**plain, validation_share=validation_share, learning_rate=learning_rate)
     if not 0 < validation_share < 1:
         raise ValueError(f"validation_share is {validation_share}; it must lie between 0 and 1, e.g. 0.2.")
     if not 0 < learning_rate <= 1:

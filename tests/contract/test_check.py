@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from shoptoolkit.contract import ContractError, Events, Panel, Spells, check, require, to_polars
-from shoptoolkit.contract.check import check_level, choose
+from shoptoolkit.contract.check import check_level, check_number, choose
 
 DAY = datetime(2024, 3, 1, 9)
 
@@ -502,3 +502,12 @@ def test_a_bad_row_takes_no_good_rows_event_id():
 
 def test_numbered_categories_are_names():
     assert check(log(category=[3, 4, 4]), Events).good["category"].to_list() == ["3", "4", "4"]
+
+
+@pytest.mark.parametrize("value", ["30", True, None, [30]])
+def test_what_is_no_number_is_told_by_name(value):
+    check_number(horizon_days=30, margin=np.float32(0.3), draws=np.int64(5))
+    with pytest.raises(TypeError, match="horizon_days is .*; it must be a number"):
+        check_number(draws=5, horizon_days=value)
+    with pytest.raises(TypeError, match="level is .*; it must be a number"):
+        check_level(value)

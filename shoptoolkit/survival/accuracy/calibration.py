@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 
 from shoptoolkit.contract import ContractError, EstimateTable, estimate_row, refused_row
+from shoptoolkit.contract.check import check_number
 from shoptoolkit.contract.show import html_table
 from shoptoolkit.survival.accuracy.censoring import Followed, follow
 from shoptoolkit.survival.accuracy.scores import check_days, read_predicted, survival_at
@@ -115,8 +116,9 @@ def calibration(
     >>> calibration(spells, half, horizon_days=6).table.select("n", "predicted", pl.col("observed").round(3)).rows()
     [(12, 0.5, 0.722)]
     """
-    if groups < 1:
-        raise ValueError(f"groups is {groups}; it must be at least 1.")
+    check_number(horizon_days=horizon_days, groups=groups)
+    if groups < 1 or groups % 1:
+        raise ValueError(f"groups is {groups}; it must be at least 1, and whole.")
     wanted = check_days(horizon_days)
     names = spell_names(id=id, duration=duration, repurchased=repurchased, entry=entry, weight=weight)
     sample = follow(spells, train=None, ties="exact", level=level, cluster=cluster, names=names)
@@ -219,8 +221,9 @@ def d_calibration(
     """
     from scipy.stats import chi2
 
-    if bins < 2:
-        raise ValueError(f"bins is {bins}; it must be at least 2.")
+    check_number(bins=bins)
+    if bins < 2 or bins % 1:
+        raise ValueError(f"bins is {bins}; it must be at least 2, and whole.")
     names = spell_names(id=id, duration=duration, repurchased=repurchased, entry=entry, weight=weight)
     sample = follow(spells, train=None, ties="exact", level=level, cluster=None, names=names)
     curves = read_predicted(predicted, sample.table, id).filter(pl.col("duration_days") > 0)

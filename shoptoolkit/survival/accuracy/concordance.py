@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from shoptoolkit.contract import ContractError, EstimateTable, estimate_row, refused_row, wilson
-from shoptoolkit.contract.check import choose
+from shoptoolkit.contract.check import check_number, choose
 from shoptoolkit.survival.accuracy.censoring import Followed, follow
 from shoptoolkit.survival.risk import Ints, spell_names
 
@@ -77,6 +77,7 @@ def concordance(
     all: 0.889 (0.566 to 0.980), n = 12
     """
     choose("kind", kind, ("harrell", "uno"))
+    check_number(horizon_days=1 if horizon_days is None else horizon_days)
     if horizon_days is not None and not horizon_days > 0:
         raise ValueError(f"horizon_days is {horizon_days}; it must be a number of days > 0, or None for all.")
     names = spell_names(id=id, duration=duration, repurchased=repurchased, entry=entry, weight=weight)

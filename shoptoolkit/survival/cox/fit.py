@@ -16,7 +16,7 @@ import numpy as np
 import polars as pl
 
 from shoptoolkit.contract import ContractError, to_polars
-from shoptoolkit.contract.check import check_level, choose
+from shoptoolkit.contract.check import check_level, check_number, choose
 from shoptoolkit.contract.show import html_table
 from shoptoolkit.survival.covariates import Covariates, asked, long_survival
 from shoptoolkit.survival.cox.door import PWP, cox_door
@@ -391,6 +391,7 @@ def _check_options(
         choose("recurrent", recurrent, ("ag", "pwp_total", "pwp_gap"))
         if time_varying:
             raise ValueError("time_varying is for one next order; rows may change in recurrent='ag' without it.")
+    check_number(penalty=penalty)
     if not (penalty >= 0 and math.isfinite(penalty)):
         raise ValueError(f"penalty is {penalty}; it must be a number >= 0.")
     if not covariates:

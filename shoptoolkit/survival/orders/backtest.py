@@ -20,7 +20,7 @@ from scipy import stats
 
 from shoptoolkit.contract import Contract, ContractError, Orders, require, to_polars
 from shoptoolkit.contract.arrays import Floats
-from shoptoolkit.contract.check import check_level, choose
+from shoptoolkit.contract.check import check_level, check_number, choose
 from shoptoolkit.contract.clock import day_of, local_day
 from shoptoolkit.contract.show import html_table
 from shoptoolkit.survival.orders.fit import OrdersFit, fit_orders
@@ -131,7 +131,8 @@ def backtest(
     choose("model", model, _MODELS)
     rng = np.random.default_rng(rng)
     for name, value in (("horizon_days", horizon_days), ("periods", periods), ("draws", draws)):
-        if not (value >= 1 and value == int(value)):
+        check_number(**{name: value})
+        if not (value >= 1 and value % 1 == 0):
             raise ValueError(f"{name} is {value}; it must be a whole number >= 1.")
     edges = np.unique(np.linspace(0, horizon_days, periods + 1).round().astype(int))
     days = _origins(origins, horizon_days, day_of(as_of, timezone=timezone), timezone)

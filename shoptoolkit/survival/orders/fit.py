@@ -16,7 +16,7 @@ import numpy.typing as npt
 import polars as pl
 
 from shoptoolkit.contract import to_polars
-from shoptoolkit.contract.check import check_level, choose
+from shoptoolkit.contract.check import check_level, check_number, choose
 from shoptoolkit.contract.show import html_table
 from shoptoolkit.survival.orders.histories import MODELS, Floats, Histories, Model, parameters, read_histories, slopes
 from shoptoolkit.survival.orders.optimum import climb, parameter_table
@@ -125,8 +125,9 @@ class OrdersFit:
 
     def draw_parameters(self, draws: int, rng: np.random.Generator) -> Floats:
         """Parameters as `at` has them, one row each, normal around it."""
-        if draws < 1:
-            raise ValueError(f"draws is {draws}; it must be at least 1.")
+        check_number(draws=draws)
+        if draws < 1 or draws % 1:
+            raise ValueError(f"draws is {draws}; it must be a whole number >= 1.")
         return rng.multivariate_normal(self.at, self.covariance, size=draws, method="eigh")
 
     def live(
@@ -182,12 +183,14 @@ class OrdersFit:
 
     def _discount(self, rate: float) -> float:
         """Continuous discount per unit of time, of a rate per year."""
+        check_number(discount_rate=rate)
         if not (np.isfinite(rate) and rate >= 0):
             raise ValueError(f"discount_rate is {rate}; it must be a rate per year >= 0, e.g. 0.1 for 10 %.")
         return float(np.log1p(rate) * self.unit_days / 365.25)
 
     def _horizon(self, days: float) -> float:
-        if isinstance(days, str) or not (np.isfinite(days) and days > 0):
+        check_number(horizon_days=days)
+        if not (np.isfinite(days) and days > 0):
             raise ValueError(f"horizon_days is {days}; it must be a number of days > 0.")
         horizon = days / self.unit_days
         if self.model == "bg_bb" and (abs(horizon - round(horizon)) > 1e-9 * horizon or horizon < 1):
@@ -291,6 +294,7 @@ def fit_orders(
     """
     check_level(level)
     choose("model", model, MODELS)
+    check_number(unit_days=unit_days)
     if not (np.isfinite(unit_days) and unit_days > 0):
         raise ValueError(f"unit_days is {unit_days}; it must be a number of days > 0, e.g. 7.0 for weeks.")
     form, covariates = MODELS[model], (tuple(covariates_rate), tuple(covariates_dropout))

@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 
 from shoptoolkit.contract import ContractError, Orders, require, to_polars
+from shoptoolkit.contract.check import check_number
 from shoptoolkit.contract.clock import day_of, local_day
 from shoptoolkit.contract.schemas import Contract
 
@@ -75,6 +76,7 @@ def summarise_orders(
     >>> summarise_orders(orders, as_of="2024-02-01").rows()
     [('a', 1, 10.0, 30.0, 6.0), ('b', 0, 0.0, 29.0, None)]
     """
+    check_number(unit_days=unit_days)
     if not (np.isfinite(unit_days) and unit_days > 0):
         raise ValueError(f"unit_days is {unit_days}; it must be a number of days > 0, e.g. 7.0 for weeks.")
     table = _checked(orders, value, since is not None)

@@ -14,7 +14,7 @@ import polars as pl
 
 from shoptoolkit.contract import EstimateTable, estimate_row, to_polars
 from shoptoolkit.contract.arrays import Floats
-from shoptoolkit.contract.check import check_level
+from shoptoolkit.contract.check import check_level, check_number
 from shoptoolkit.contract.show import html_table
 from shoptoolkit.survival.orders.fit import OrdersFit
 from shoptoolkit.survival.orders.spend import SpendFit, mean_order, read_values
@@ -143,6 +143,7 @@ def customer_value(
 
 def _check(margin: float, level: float, draws: int) -> None:
     check_level(level)
+    check_number(margin=margin, draws=draws)
     if not 0 < margin <= 1:
         raise ValueError(f"margin is {margin}; it must be a share above 0 and at most 1, e.g. 0.3.")
     if draws < (least := int(np.ceil(2 / (1 - level)))):
