@@ -507,7 +507,7 @@ def test_numbered_categories_are_names():
 @pytest.mark.parametrize("value", ["30", True, None, [30]])
 def test_what_is_no_number_is_told_by_name(value):
     check_number(horizon_days=30, margin=np.float32(0.3), draws=np.int64(5))
-    with pytest.raises(TypeError, match="horizon_days is .*; it must be a number"):
+    with pytest.raises(TypeError, match=r"horizon_days is .*; it must be a number"):
         check_number(draws=5, horizon_days=value)
-    with pytest.raises(TypeError, match="level is .*; it must be a number"):
+    with pytest.raises(TypeError, match=r"level is .*; it must be a number"):
         check_level(value)

@@ -500,7 +500,7 @@ def test_a_combination_that_separates_is_told_where_rounding_hides_it():
 
 def test_as_many_clusters_as_coefficients_tell_no_error():
     frame = spells(17).with_columns(shop=pl.int_range(pl.len()) % 2)
-    with pytest.raises(ContractError, match="2 clusters are at risk .* 2 coefficients; .* more clusters than coef"):
+    with pytest.raises(ContractError, match=r"2 clusters are at risk .* 2 coefficients; .* more clusters than coef"):
         fit_cox(frame, covariates=X, cluster="shop")
 
 
