@@ -100,6 +100,13 @@ def fit_parametric(
         Knots of the spline, both ends included; 2 make it a Weibull.
     penalty
         lifelines' `penalizer`.
+    level, id, duration, repurchased, entry, weight
+        As in `kaplan_meier`.
+
+    Returns
+    -------
+    ParametricFit
+        Wald intervals of the parameters.
 
     Raises
     ------

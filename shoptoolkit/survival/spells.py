@@ -36,8 +36,9 @@ def repurchase_spells(
         and its orders are not looked at. A datetime without a zone is UTC. The log must reach to that day.
     index
         Which spell stands for a customer. "first": from the first order seen. "at:2011-06-01": from the first order on
-        or after that day. "last": from the last order before `as_of`; always censored, so for scoring, never for a
-        curve. "all": every spell; they depend on each other within a customer, so estimators then ask for `cluster=`.
+        or after that day. "last": from the last order before `as_of`; always censored, so for scoring, as in
+        `fit.predict_survival(last, days=30, waited="duration_days")`, never for a curve. "all": every spell; they
+        depend on each other within a customer, so estimators then ask for `cluster=`.
     timezone
         Orders on one calendar day of this zone are one occasion.
 

@@ -157,6 +157,8 @@ def fit_cox(
         Subtracts penalty / 2 times the squared coefficients of standardised covariates from the log-likelihood.
     level
         Coverage of the intervals.
+    id, duration, repurchased, entry, weight, start, stop, spell_number
+        Names of the columns.
 
     Returns
     -------
@@ -331,6 +333,19 @@ def schoenfeld_test(fit: CoxFit, *, transform: str = "log") -> pl.DataFrame:
     pl.DataFrame
         covariate (at last "all together"), slope (how much the coefficient grows per unit of g, to first order),
         chi_squared, degrees_of_freedom, p_value. A small p-value: not proportional.
+
+    Raises
+    ------
+    ValueError
+        `transform` is none of these, or the fit has a penalty.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> spells = pl.DataFrame({"customer_id": range(6), "duration_days": [10, 20, 20, 30, 40, 50],
+    ...                        "repurchased": [True, True, False, True, True, False], "paid": [1, 1, 0, 0, 1, 0]})
+    >>> schoenfeld_test(fit_cox(spells, covariates=["paid"]))["p_value"].round(3).to_list()
+    [0.521, 0.521]
     """
     from scipy.stats import chi2
 

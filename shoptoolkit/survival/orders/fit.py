@@ -247,7 +247,8 @@ def fit_orders(
     Parameters
     ----------
     summary
-        As from `summarise_orders`: repeat_orders (x), last_order_age (t_x), age (T), and, for counts, `weight`.
+        As from `summarise_orders`: repeat_orders (x; lifetimes' frequency), last_order_age (t_x; its recency), age (T),
+        and, for counts, `weight`.
     model
         "bg_nbd": leaves after an order, with a chance of the customer's own. "mbg_nbd": may also leave right after the
         first. "pareto_nbd": leaves at any time. "bg_bb": orders at most once at each of `age` opportunities.
