@@ -334,11 +334,6 @@ def schoenfeld_test(fit: CoxFit, *, transform: str = "log") -> pl.DataFrame:
         covariate (at last "all together"), slope (how much the coefficient grows per unit of g, to first order),
         chi_squared, degrees_of_freedom, p_value. A small p-value: not proportional.
 
-    Raises
-    ------
-    ValueError
-        `transform` is none of these, or the fit has a penalty.
-
     Examples
     --------
     >>> import polars as pl
