@@ -172,8 +172,8 @@ def refuse_absent(frame: pl.DataFrame, names: Mapping[str, str], asked: Sequence
     needed = [theirs[ours] for ours in NEEDED if ours != "customer_id" or theirs["weight"] not in frame.columns]
     others = [name for name, ours in names.items() if ours not in NEEDED and name not in Spells.fields]
     if absent := [name for name in dict.fromkeys((*needed, *others, *asked)) if name not in frame.columns]:
-        mend = " Make spells with survival.repurchase_spells(orders, as_of=...), or name your own columns by the "
-        mend += "options, e.g. repurchased='E'; without an id, spells.with_row_index('customer_id') (pandas: reset_index)."
+        mend = " Make spells with survival.repurchase_spells(orders, as_of=...), or name your columns by the options, "
+        mend += "e.g. repurchased='E'; without an id, spells.with_row_index('customer_id') (pandas: reset_index)."
         told = [f"{name!r}" if names.get(name, name) == name else f"{name!r} ({names[name]})" for name in absent]
         raise ContractError(
             f"spells: no column {', '.join(told)}. It has: {', '.join(frame.columns) or 'no columns'}."

@@ -17,7 +17,7 @@ from shoptoolkit.contract import ContractError, EstimateTable, estimate_row, ref
 from shoptoolkit.contract.check import check_number, check_span
 from shoptoolkit.contract.show import html_table
 from shoptoolkit.survival.accuracy.censoring import Followed, follow
-from shoptoolkit.survival.accuracy.scores import check_days, read_predicted, survival_at
+from shoptoolkit.survival.accuracy.scores import read_predicted, survival_at
 from shoptoolkit.survival.curves import kaplan_meier
 from shoptoolkit.survival.risk import Floats, spell_names
 
@@ -118,7 +118,7 @@ def calibration(
     """
     check_number("groups", groups, least=1, whole=True)
     check_span("horizon_days", horizon_days)
-    wanted = check_days(horizon_days)
+    wanted = np.array([float(horizon_days)])
     names = spell_names(id=id, duration=duration, repurchased=repurchased, entry=entry, weight=weight)
     sample = follow(spells, train=None, ties="exact", level=level, cluster=cluster, names=names)
     surviving = survival_at(predicted, sample.table, wanted, id)[0]
