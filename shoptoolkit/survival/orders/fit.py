@@ -111,8 +111,9 @@ class OrdersFit:
     ) -> pl.DataFrame:
         """What may happen: numbers of orders within the horizon, drawn for each customer given the own history.
 
-        Each of the `draws` worlds has parameters of its own (normal on the logs, so their error is in), and in it each
-        customer a hidden rate and a time of leaving. So sums over customers of one draw are draws of the total.
+        `frame` and `horizon_days` as in `expected_orders`. Each of the `draws` worlds has parameters of its own (normal
+        on the logs, so their error is in), and in it each customer a hidden rate and a time of leaving. So sums over
+        customers of one draw are draws of the total.
 
         Returns
         -------
