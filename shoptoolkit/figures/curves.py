@@ -67,9 +67,7 @@ def survival_curve(
         name = "" if group == "all" and len(parts) == 1 else group
         sides = [_side(part[name], returned) for name in names]
         labels.append(_steps(ax, part["duration_days"], *sides, colour=colour, dash=dash, name=name))
-        if truth is not None:
-            known = truth.filter((pl.col("group") == group) & (pl.col("duration_days") <= end))
-            ax.plot(known["duration_days"], _side(known["survival"], returned), color=INK, lw=1.1, ls=(0, (1, 2)))
+        _dotted(ax, truth, group, 1 - pl.col("survival") if returned else "survival", end)
     ax.set(xlim=(0, end), ylim=(0, None if returned else 1), xlabel="Days since the order")
     in_percent(ax.yaxis)
     y_label(ax, "Share who bought again" if returned else "Share not yet back")
@@ -99,10 +97,18 @@ def cumulative_incidence(incidence: CumulativeIncidence, *, ax: Axes | None = No
     return ax
 
 
-def cumulative_orders(curve: Curve, *, ax: Axes | None = None, band: bool = True, until: float | None = None) -> Axes:
+def cumulative_orders(
+    curve: Curve,
+    *,
+    ax: Axes | None = None,
+    band: bool = True,
+    until: float | None = None,
+    truth: pl.DataFrame | None = None,
+) -> Axes:
     """Draw mean orders by day, or their difference between groups: the line, its interval and the paler band.
 
-    `curve`: from `survival.mean_cumulative_orders` or its difference. `until`: last day drawn.
+    `curve`: from `survival.mean_cumulative_orders` or its difference. `until`: last day drawn. `truth`: columns group,
+    duration_days, mean_cumulative_orders, drawn as thin dotted lines.
     """
     ax = new_axes(ax)
     end = until or float(curve.table["duration_days"].max())  # type: ignore[arg-type]
@@ -111,8 +117,10 @@ def cumulative_orders(curve: Curve, *, ax: Axes | None = None, band: bool = True
     labels = []
     for place, part in enumerate(parts):
         colour, dash = look_of(place)
-        name = "" if len(parts) == 1 and part["group"][0] == "all" else part["group"][0]
+        group = part["group"][0]
+        name = "" if len(parts) == 1 and group == "all" else group
         labels.append(_steps(ax, *(part[name] for name in names), colour=colour, dash=dash, name=name))
+        _dotted(ax, truth, group, "mean_cumulative_orders", end)
     ax.axhline(0, color=FAINT, lw=1)
     ax.set(xlim=(0, end), xlabel="Days since the first order")
     y_label(ax, f"{curve.estimand.capitalize()}, {100 * curve.level:g} % interval")
@@ -128,6 +136,13 @@ def _steps(
     for low, high, ink in zip(bounds[::2], bounds[1::2], (0.17, 0.1)):
         ax.fill_between(days, low, high, step="post", color=colour, alpha=ink, linewidth=0)
     return float(days[-1]), float(line[-1]), name, colour
+
+
+def _dotted(ax: Axes, truth: pl.DataFrame | None, group: str, line: str | pl.Expr, end: float) -> None:
+    """A group's true line, where it is known."""
+    if truth is not None:
+        known = truth.filter((pl.col("group") == group) & (pl.col("duration_days") <= end))
+        ax.plot(*known.select("duration_days", y=line).get_columns(), color=INK, lw=1.1, ls=(0, (1, 2)))
 
 
 def _side(column: pl.Series, returned: bool) -> pl.Series:

@@ -47,7 +47,7 @@ def _plain_ticks(ax: Axes) -> None:
     from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
     low, high = ax.get_xlim()
-    if high / low < 1.6:
+    if high / low < 3:
         ax.xaxis.set_major_locator(MaxNLocator(5))
     else:
         ax.xaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7) if high / low < 30 else (1.0,)))

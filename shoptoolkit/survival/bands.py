@@ -60,11 +60,12 @@ class Moves:
         return int(self.cluster[-1])
 
     def variance(self) -> Floats:
-        """The sum over clusters of their squared moves, per grid day (infinitesimal jackknife)."""
+        """The sum over clusters of their squared moves, per grid day (infinitesimal jackknife); nan of one cluster."""
         from shoptoolkit.survival.kernels import squared_sums
 
         q2, q1, q0 = squared_sums(self.cluster, self.day, self.slope, self.level, len(self.total))
-        return np.maximum(q2 * self.total**2 + 2 * q1 * self.total + q0, 0.0)
+        variance = np.maximum(q2 * self.total**2 + 2 * q1 * self.total + q0, 0.0)
+        return variance if self.clusters > 1 else np.where(self.total > 0, np.nan, variance)
 
     def covariance(self, at: Ints) -> Floats:
         """The sum over clusters of the products of their moves on the grid days `at`."""
@@ -121,6 +122,10 @@ def highest(days: Ints, total: Floats, covariance: Callable[[Ints], Floats], lev
     chosen = days[np.unique(np.searchsorted(clock, np.linspace(clock[0], clock[-1], _DAYS) - 1e-12))]
     crossed = covariance(chosen if len(days) > _DAYS else days)
     scale = np.sqrt(np.diag(crossed))
+    moves = scale > 1e-9 * scale.max()
+    if not moves.any():  # all customers alike: nothing to be wrong about
+        return NormalDist().inv_cdf(0.5 + level / 2)
+    crossed, scale = crossed[np.ix_(moves, moves)], scale[moves]
     correlation = crossed / np.outer(scale, scale)
     values, axes = np.linalg.eigh(correlation)
     axes *= np.sign(axes[np.abs(axes).argmax(axis=0), np.arange(len(axes))])  # a sign is arbitrary; the answer is not

@@ -139,7 +139,8 @@ def earliest_return(
     Returns
     -------
     EarliestReturn
-        `guarantee` is "exact ..." only where follow-up is independent of what predicts, which a rank test looks at.
+        `guarantee` is "exact ..." only where all are followed up to the cutoff, or follow-up is independent of what
+        predicts, which a rank test looks at.
 
     Raises
     ------
@@ -276,6 +277,8 @@ def _guarantee(known: pl.DataFrame, by: str | None, reach: str | None, reach_kno
     if reach:
         return "exact, the law of the follow-up being known" if reach_known else "approximate, by estimated follow-up"
     of = f" within {by}" if by else ""
+    if known["used"].all():
+        return f"exact{of}: everybody was followed up to the cutoff"
     p_values = [
         stats.spearmanr(part["follow_up"], part["central"]).pvalue
         for part in known.partition_by("group")

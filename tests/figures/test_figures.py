@@ -154,6 +154,15 @@ def test_the_truth_is_drawn_beside_each_curve():
     assert any(line.get_ydata().tolist() == paid["survival"].to_list() for line in ax.lines)
 
 
+def test_true_orders_are_drawn_beside_each_group():
+    spells = pl.DataFrame({"customer_id": [1, 1, 2], "start_days": [0, 4, 0], "stop_days": [4, 9, 9]}).with_columns(
+        repurchased=pl.col("stop_days") == 4
+    )
+    truth = pl.DataFrame({"group": "all", "duration_days": [0.0, 5.0, 20.0], "mean_cumulative_orders": [0.0, 0.4, 2.0]})
+    ax = figures.cumulative_orders(survival.mean_cumulative_orders(spells), truth=truth)
+    assert list(ax.lines[1].get_ydata()) == [0.0, 0.4]
+
+
 def test_a_curve_that_falls_to_zero_is_drawn_to_the_end():
     spells = pl.DataFrame({"customer_id": [1, 2, 3], "duration_days": [4, 5, 9], "repurchased": [True] * 3})
     ax = figures.survival_curve(survival.kaplan_meier(spells))

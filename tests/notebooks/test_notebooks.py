@@ -12,6 +12,7 @@ from shoptoolkit.simulate import shop
 
 ROOT = Path(__file__).resolve().parents[2]
 MOST_BYTES = 3_000_000
+UNANSWERED = '<b class="t">This log cannot tell'  # a remark in the place of a part
 ANY_SIZE = ["00", "20"]  # these need only a customer who came back; a model (60) needs many
 
 
@@ -29,12 +30,34 @@ def series(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 def test_the_default_series_runs_on_the_simulated_shop(series):
-    assert {"00_start_here", "20_repurchase_retention", "60_why_customers_return"} <= set(series)
+    assert {"00_start_here", "20_repurchase_retention", "25_customer_value", "60_why_customers_return"} <= set(series)
 
 
 def test_the_simulated_report_lays_truth_beside_the_estimate(series):
     assert "3 of 3 intervals cover it" in series["20_repurchase_retention"]
     assert "Known truth" in series["00_start_here"]
+
+
+def test_the_worth_of_the_simulated_customers_lies_near_the_truth(series):
+    page = series["25_customer_value"]
+    assert int(re.search(r"(\d) of 6 intervals hold the truth", page)[1]) >= 5
+    gone = re.search(r"The MBG/NBD says (\d+) %.*?The truth of this simulated shop: (\d+) %", page, re.DOTALL)
+    assert abs(int(gone[1]) - int(gone[2])) <= 5
+    steady = re.search(r"[\d.]+ \(([\d.]+) to ([\d.]+)\) in one without seasons", page)
+    assert float(steady[1]) <= 1 <= float(steady[2])
+    table = re.search(r'<table aria-label="A new customer may cost.*?</table>', page, re.DOTALL)[0]
+    rows = [[float(one) for one in re.findall(r'<td data-v="([\d.]+)">', row)] for row in table.split("<tr>")[2:]]
+    assert len(rows) == 3
+    assert all(abs(expected / true - 1) < 0.1 for _, expected, true, *_ in rows)
+
+
+def test_when_to_remind_rests_on_a_forecast_and_a_bound_that_were_checked(series):
+    page = series["20_repurchase_retention"]
+    for check in ("Placebo", "Forecast", "Known truth"):
+        assert f'{check} <em class="pass">' in page, check
+    first, gone = re.search(r"reminder before day (\d+)</b> after an order; from day (\d+) of silence", page).groups()
+    assert 5 < int(first) < 30 < int(gone) <= 180
+    assert UNANSWERED not in page
 
 
 def test_the_planted_signals_rank_above_noise_and_one_that_does_nothing_vanishes(series):
@@ -82,6 +105,24 @@ def test_a_model_beats_the_last_order_alone_on_public_logs(name, also, public_da
 
 
 @pytest.mark.reference
+def test_a_log_that_starts_late_is_valued_for_its_new_customers_alone(public_data, tmp_path):
+    public_data("online_retail/online_retail.parquet")
+    page = run(["25"], tmp_path, dataset="online_retail")["25_customer_value"]
+    assert "The 2,634 seen first since 2011-03-02 are worth" in page
+    assert 'History <em class="warn">' in page
+    assert "In this log nobody is seen to leave" in page
+
+
+@pytest.mark.reference
+def test_cdnow_is_valued_better_than_by_simple_rules(public_data, tmp_path):
+    public_data("cdnow/master.parquet")
+    page = run(["25"], tmp_path, dataset="cdnow", horizon_days="90")["25_customer_value"]
+    assert re.search(r"Today.{1,8}s 23,502 customers are worth", page)
+    for check in ("History", "Leaving", "Yardsticks"):
+        assert f'{check} <em class="pass">' in page, check
+
+
+@pytest.mark.reference
 def test_the_online_retail_report_holds_the_reconciliation(public_data, tmp_path):
     public_data("online_retail/online_retail.parquet")
     pages = run(["20_repurchase_retention", "00"], tmp_path, dataset="online_retail")
@@ -107,6 +148,7 @@ def test_cdnow_is_a_log_with_known_history(public_data, tmp_path):
     public_data("cdnow/master.parquet")
     page = run(["20_repurchase_retention"], tmp_path, dataset="cdnow")["20_repurchase_retention"]
     assert "first orders ever" in page
+    assert 'Forecast <em class="pass">' in page
 
 
 def test_a_shop_reports_on_its_own_file_by_parameters_alone(tmp_path):
@@ -118,7 +160,9 @@ def test_a_shop_reports_on_its_own_file_by_parameters_alone(tmp_path):
     pages = run([], tmp_path / "out", dataset=str(path), columns=columns, as_of=str(world.as_of), horizon_days="60")
     assert "1 in quarantine" in pages["00_start_here"]
     assert "small basket" in pages["20_repurchase_retention"]
+    assert "How far off is the forecast?" in pages["20_repurchase_retention"]
     assert "order again within the next 60 days" in pages["60_why_customers_return"]
+    assert re.search(r"The \d+ seen first since .* are worth .* in 60 days", pages["25_customer_value"])
 
 
 def test_a_log_of_nothing_but_purchases_gets_a_model(tmp_path):
@@ -159,10 +203,12 @@ AWKWARD = {
 def test_awkward_shops_get_a_report_too(name, tmp_path):
     path = log_of(tmp_path / "log.parquet", *AWKWARD[name])
     options = {"as_of": "2025-12-31", "horizon_days": "20"}
-    run(ANY_SIZE, tmp_path / "out", dataset=path, **options)
+    pages = run(ANY_SIZE, tmp_path / "out", dataset=path, **options)
+    assert UNANSWERED in pages["20_repurchase_retention"]
     told = failure_of(tmp_path / "model", path, name="60", **options)
     assert "horizon_days is 20" in told
     assert "too few customers to learn from" in told or "too much to learn first and test later" in told
+    assert "needs a larger log" in failure_of(tmp_path / "value", path, name="25", **options)
 
 
 def failure_of(tmp_path: Path, path: str, *, name: str = "20", **parameters: str) -> str:

@@ -190,6 +190,17 @@ def test_forecasts_hold_where_the_closed_form_breaks(parameters, x, age, ahead):
     assert ours == pytest.approx(sum(parts), rel=1e-7)
 
 
+@pytest.mark.parametrize("model", MODELS[:3])
+def test_orders_of_customers_alike_who_leave_long_before_the_horizon(model):
+    """Rate 0.1 a day, a month to live, ten years to come: three orders."""
+    from shoptoolkit.survival.btyd_kernels import orders_if_alive
+
+    last = (2e4, 6e5) if model == "pareto_nbd" else (1e4, 2e4)
+    place = MODELS.index(model)
+    ours = orders_if_alive(place, np.array([(1e4, 1e5, *last)]), np.array([3]), np.array([40.0]), 3650.0, 0.0)
+    assert ours[0] == pytest.approx(3, rel=2e-3)
+
+
 @pytest.mark.parametrize("model", MODELS)
 def test_drawn_orders_follow_the_expectation_and_the_law(model):
     """Beside brute force: whole lives of the model, kept where their history is the one asked for."""

@@ -68,6 +68,11 @@ def test_the_bound_is_that_of_the_definition():
     assert told.guarantee.startswith("exact, if follow-up is independent of the covariates (rank test: p = 0.")
 
 
+def test_where_all_are_followed_to_the_cutoff_nothing_can_depend_on_the_follow_up():
+    watched = world(1, n=600).filter((AS_OF - pl.col("started_at").dt.date()).dt.total_days() > 60)
+    assert bound(watched).guarantee == "exact: everybody was followed up to the cutoff"
+
+
 def test_curves_and_days_of_one_law_give_one_bound():
     table = world(2)
     curves = survival_of(table, np.arange(0.25, 60.5, 0.25))

@@ -511,6 +511,30 @@ def test_what_cannot_be_answered_is_refused_by_name(case):
         fit_cox(spoil(spells(17, late=False)), **({"covariates": X} | options))
 
 
+def test_a_combination_that_separates_is_told_where_rounding_hides_it():
+    days, entry = [3.67, 4.67, 0.67, 2.33, 3.67, 9.33, 9.33, 11.3], [1.83, 2.33, 0, 0, 0, 4.67, 0, 0]
+    columns = {"duration_days": days, "entry_days": entry, "repurchased": [True] * 2 + [False] + [True] * 4 + [False]}
+    columns |= {"a": [957.0, 902, -1102, -526, 593, 43, -357, -591], "b": [1, 0, 1, 0, 0, 0, 1, 0]}
+    frame = pl.DataFrame({"customer_id": range(8), "country": [0, 0, 1, 1, 1, 1, 2, 2], **columns})
+    with pytest.raises(ContractError, match="'a', 'b' run away together"):
+        fit_cox(frame, covariates=X, strata="country")
+
+
+def test_as_many_clusters_as_coefficients_tell_no_error():
+    frame = spells(17).with_columns(shop=pl.int_range(pl.len()) % 2)
+    with pytest.raises(ContractError, match=r"2 clusters are at risk .* 2 coefficients; .* more clusters than coef"):
+        fit_cox(frame, covariates=X, cluster="shop")
+
+
+def test_an_effect_that_is_seen_at_one_time_has_no_test_of_its_change():
+    frame = spells(17, late=False).with_columns(b=(pl.col("duration_days") == 1) & (pl.col("customer_id") % 2 == 0))
+    told = schoenfeld_test(fit_cox(frame, covariates=X))
+    assert told["p_value"].is_null().to_list() == [False, True, False]
+    assert told["p_value"][0] == told["p_value"][2]
+    with pytest.raises(ValueError, match="no covariate differs among those at risk at two event times"):
+        schoenfeld_test(fit_cox(frame, covariates=["b"]))
+
+
 def test_a_penalty_holds_what_would_run_away():
     frame = BAD["a level nobody came back from"][0](spells(17, late=False))
     fit = fit_cox(frame, covariates=X, penalty=1.0)

@@ -9,7 +9,12 @@ import polars as pl
 import pytest
 
 from shoptoolkit.contract import ContractError
-from shoptoolkit.survival import mean_cumulative_orders, mean_cumulative_orders_difference, repurchase_spells
+from shoptoolkit.survival import (
+    kaplan_meier,
+    mean_cumulative_orders,
+    mean_cumulative_orders_difference,
+    repurchase_spells,
+)
 
 
 def shop_of(seed, customers=60, *, days=120, rate=0.05, shape=1.5, whole=True):
@@ -91,6 +96,14 @@ def test_the_band_is_told_where_the_estimate_is_worth_ten_orders_and_ten_are_wat
     assert table.filter(is_told & (table["band_low"] > table["low"])).is_empty()
     few = mean_cumulative_orders(shop_of(4, 9)).table
     assert few["band_low"].null_count() == few["band_high"].null_count() == len(few)
+
+
+def test_customers_who_are_all_alike_get_a_band_without_width():
+    spells = pl.DataFrame({"customer_id": [*range(40)] * 2, "start_days": [0] * 40 + [10] * 40}).with_columns(
+        stop_days=pl.col("start_days") + 10, repurchased=pl.col("start_days") == 0
+    )
+    last = mean_cumulative_orders(spells).table.row(-1, named=True)
+    assert last["estimate"] == last["band_low"] == last["band_high"] == 1
 
 
 def test_row_order_names_and_units_do_not_matter():
@@ -189,3 +202,11 @@ def test_interval_and_band_cover_the_truth_of_customers_who_differ(certify):
         return [*found, holds(told.table, lambda day: 0.05 * day, "band_low", "band_high")]
 
     certify(hits, level=0.9)
+
+
+def test_one_customer_alone_tells_no_error():
+    columns = {"start_days": [0.0, 3, 8], "stop_days": [3.0, 8, 17], "duration_days": [3.0, 5, 9]}
+    spells = pl.DataFrame({"customer_id": "a", "repurchased": [True, True, False], **columns})
+    orders, curve = mean_cumulative_orders(spells).table, kaplan_meier(spells, cluster="customer_id").table
+    for column in (orders["standard_error"], orders["high"], curve["standard_error"], curve["survival_low"]):
+        assert column.to_list()[1:] == [None] * 3

@@ -68,10 +68,19 @@ def test_value_that_depends_on_the_number_of_orders_is_told():
     much = frame.with_columns(pl.col("mean_value") * pl.col("repeat_orders") ** 2)
     with pytest.warns(UserWarning, match="rank correlation of repeat_orders and mean_value is 0"):
         fit_spend(some)
-    with pytest.raises(ValueError, match=r"beyond max_correlation=0.3: value depends on the number of orders"):
+    with pytest.raises(ValueError, match=r"farther than max_correlation=0\.3\. Value depends on the number of orders"):
         fit_spend(much)
-    with pytest.warns(UserWarning, match="the model takes it for 0"):
+    with pytest.warns(UserWarning, match="the model takes them for independent"):
         assert fit_spend(much, max_correlation=1).correlation > 0.3
+
+
+def test_skewed_values_that_are_independent_of_the_number_of_orders_are_taken_for_it():
+    """The mean of one order mostly lies below that of many: a rank correlation of .2 that means nothing."""
+    rng = np.random.default_rng(4)
+    x = rng.geometric(0.4, 5_000)
+    fit = fit_spend(pl.DataFrame({"repeat_orders": x, "mean_value": rng.gamma(0.5 * x) / x / rng.gamma(4, size=5_000)}))
+    assert fit.correlation_low < fit.correlation_expected < fit.correlation_high
+    assert fit.correlation_expected > 0.15
 
 
 def fits(frame, **options):

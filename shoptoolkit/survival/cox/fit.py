@@ -156,10 +156,8 @@ def fit_cox(
         Column whose rows depend on each other; gives Lin and Wei's robust errors. The id: robust to a wrong model.
     penalty
         Subtracts penalty / 2 times the squared coefficients of standardised covariates from the log-likelihood.
-    level
-        Coverage of the intervals.
-    id, duration, repurchased, entry, weight, start, stop, spell_number
-        Names of the columns.
+    level, id, duration, repurchased, entry, weight
+        As in `kaplan_meier`. `start`, `stop` and `spell_number` name columns, too.
 
     Returns
     -------
@@ -254,6 +252,11 @@ def _table(model: _Model, level: float) -> pl.DataFrame:
     told = {"standard_error": error, "robust_error": np.full(len(error), np.nan)}
     if len(rows.cluster):
         parts = cluster_scores(rows, state.beta)
+        if (some := int(parts.any(axis=1).sum())) <= len(scale):
+            raise ContractError(
+                f"spells: {some} clusters are at risk when others repurchase, and {len(scale)} coefficients; robust "
+                "errors need more clusters than coefficients. Take fewer covariates, or a finer cluster=."
+            )
         told["robust_error"] = error = np.sqrt(np.diag(variance @ (parts.T @ parts) @ variance)) / scale
     reach = NormalDist().inv_cdf(0.5 + level / 2) * error
     return pl.DataFrame(
@@ -334,15 +337,7 @@ def schoenfeld_test(fit: CoxFit, *, transform: str = "log") -> pl.DataFrame:
     -------
     pl.DataFrame
         covariate (at last "all together"), slope (how much the coefficient grows per unit of g, to first order),
-        chi_squared, degrees_of_freedom, p_value. A small p-value: not proportional.
-
-    Examples
-    --------
-    >>> import polars as pl
-    >>> spells = pl.DataFrame({"customer_id": range(6), "duration_days": [10, 20, 20, 30, 40, 50],
-    ...                        "repurchased": [True, True, False, True, True, False], "paid": [1, 1, 0, 0, 1, 0]})
-    >>> schoenfeld_test(fit_cox(spells, covariates=["paid"]))["p_value"].round(3).to_list()
-    [0.521, 0.521]
+        chi_squared, degrees_of_freedom, p_value (small: not proportional; null: differs at one event time only).
     """
     from scipy.stats import chi2
 
@@ -358,20 +353,24 @@ def schoenfeld_test(fit: CoxFit, *, transform: str = "log") -> pl.DataFrame:
     if len(rows.cluster):
         parts = cluster_scores(rows, state.beta, g) - cluster_scores(rows, state.beta) @ projection
         variance = parts.T @ parts
-    score = with_g.score
-    each = score**2 / np.diag(variance)
-    together = float(score @ np.linalg.solve(variance, score))
-    freedom = [1] * len(each) + [len(each)]
-    values = [*each.tolist(), together]
-    return pl.DataFrame(
+    known = np.diag(left) > 1e-9 * np.diag(squared.information)
+    if not known.any():
+        raise ValueError("no covariate differs among those at risk at two event times, so no change over time is seen.")
+    score, variance = with_g.score[known], variance[np.ix_(known, known)]
+    values, slopes = np.full((2, len(known)), np.nan)
+    values[known], slopes[known] = score**2 / np.diag(variance), score / np.diag(left)[known]
+    values = np.append(values, score @ np.linalg.solve(variance, score))
+    freedom = [1] * len(known) + [int(known.sum())]
+    table = pl.DataFrame(
         {
             "covariate": [*fit.table["covariate"], "all together"],
-            "slope": [*(score / np.diag(left) / fit._model.scale).tolist(), None],
+            "slope": np.append(slopes / fit._model.scale, np.nan),
             "chi_squared": values,
             "degrees_of_freedom": freedom,
             "p_value": chi2.sf(values, freedom),
         }
     )
+    return table.with_columns(pl.col("slope", "chi_squared", "p_value").fill_nan(None))
 
 
 def _transformed(rows: Rows, transform: str) -> Floats:

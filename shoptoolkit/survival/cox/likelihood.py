@@ -113,6 +113,7 @@ def _passed(days: Floats, moments: Floats) -> Ints:
     return np.searchsorted(days, moments, side="right")
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def evaluate(rows: Rows, beta: Floats, g: Floats | None = None) -> State:
     """The likelihood and its derivatives; -inf where the hazards overflow."""
     from shoptoolkit.survival.cox.kernels import weighted_square
@@ -152,12 +153,12 @@ def cluster_scores(rows: Rows, beta: Floats, g: Floats | None = None) -> Floats:
     return summed(rows.x, risk, rows.seen, rows.first, rows.last, rows.cluster, of_risk, of_event)
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def _sums(rows: Rows, beta: Floats) -> tuple[Floats, Floats, Floats, Floats, Floats]:
     from shoptoolkit.survival.cox.kernels import risk_sums, tie_sums
 
     eta = rows.x @ beta
-    with np.errstate(over="ignore"):
-        risk = rows.weight * np.exp(eta)
+    risk = rows.weight * np.exp(eta)
     s0, s1, e0, e1 = risk_sums(rows.x, risk, rows.seen, rows.first, rows.last, rows.starts)
     return eta, risk, s1, e1, tie_sums(s0, e0, rows.deaths, rows.efron)
 
@@ -179,7 +180,9 @@ def maximise(rows: Rows, *, names: Sequence[str], scale: Floats, penalty: float)
     gain = np.inf
     for _ in range(_ROUNDS):
         variance = np.linalg.inv(state.information + ridge)
-        if (lost := ~(np.diag(variance) < _LOST * at_zero)).any():
+        is_spent = np.linalg.eigvalsh(state.information + ridge)[0] <= 0  # of the information only rounding is left
+        bound = at_zero * (100.0 if is_spent else _LOST)
+        if (lost := ~((np.diag(variance) > 0) & (np.diag(variance) < bound))).any():
             raise ContractError(_separated(rows, state.beta, np.flatnonzero(lost), names))
         slope = state.score - penalty * state.beta
         step = variance @ slope

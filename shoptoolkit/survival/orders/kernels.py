@@ -177,13 +177,18 @@ def orders_if_alive(model: int, theta: Floats, x: Ints, age: Floats, horizon: fl
             continue
         base = (mine[3] if model == PARETO else mine[1]) + age[i]  # where the order rate has its scale of time
         end = log1p(horizon / base)
-        panels = int(end / 2) + 1  # of at most a factor e^2 in time
-        for panel in range(panels):
+        steep = discount * base + (mine[2] if model == PARETO else (mine[0] + x[i] + 1) * mine[2] / (mine[2] + mine[3]))
+        low, width = 0.0, min(2.0, 8 / steep)  # panels of at most a factor e^2 in time, short where orders soon end
+        while low < end:
+            high, before = min(low + width, end), out[i]
             for j in range(len(NODES)):
-                v = end * (panel + (NODES[j] + 1) / 2) / panels
+                v = low + (high - low) * (NODES[j] + 1) / 2
                 ahead = base * expm1(v)
                 rate = _order_rate(model, mine, x[i], age[i], ahead)
-                out[i] += rate * exp(-discount * ahead) * (base + ahead) * WEIGHTS[j] * end / (2 * panels)
+                out[i] += rate * exp(-discount * ahead) * (base + ahead) * WEIGHTS[j] * (high - low) / 2
+            if out[i] - before < 1e-17 * out[i]:
+                break
+            low, width = high, min(2 * width, 2.0)
     return out
 
 

@@ -22,7 +22,8 @@ from shoptoolkit.contract.show import html_table
 from shoptoolkit.survival.orders.optimum import Floats, climb, parameter_table
 
 _NAMES = ("p", "q", "gamma")
-_NOTEWORTHY = 0.1  # a rank correlation surely beyond this is told, for the model holds that there is none
+_NOTEWORTHY = 0.1  # a rank correlation surely so far from what the model expects is told
+_DRAWS, _SEED = 200_000, 20_260_101  # behind what the model expects; it must not change from run to run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -31,8 +32,9 @@ class SpendFit:
 
     `table`: parameter (p, q, gamma), estimate, standard_error, low, high, reason (why one is not identified). An order
     is Gamma(p) / nu, nu of a customer Gamma(q) / gamma; gamma is in the currency of the orders. `correlation` is the
-    rank correlation of the number of repeat orders and their mean value, which the model takes for 0. `log_likelihood`
-    is of the mean values, summed over the `n` customers with a repeat order.
+    rank correlation of the number of repeat orders and their mean value, `correlation_expected` what it would be were
+    they independent: above 0, as values are skewed, so that the mean of one order mostly lies below that of many.
+    `log_likelihood` is of the mean values, summed over the `n` customers with a repeat order.
     """
 
     table: pl.DataFrame
@@ -43,6 +45,7 @@ class SpendFit:
     correlation: float
     correlation_low: float
     correlation_high: float
+    correlation_expected: float
     at: Floats
     covariance: Floats
 
@@ -52,7 +55,8 @@ class SpendFit:
 
     def _repr_html_(self) -> str:
         reach = f"{self.correlation:.2f} ({self.correlation_low:.2f} to {self.correlation_high:.2f})"
-        note = f"n = {self.n:,}; rank correlation of count and value {reach}; {100 * self.level:g} % intervals"
+        told = f"rank correlation of count and value {reach}, {self.correlation_expected:.2f} if independent"
+        note = f"n = {self.n:,}; {told}; {100 * self.level:g} % intervals"
         return html_table(self.table, title="Value of orders: gamma_gamma", note=note)
 
     def expected_value(self, frame: Any) -> pl.DataFrame:
@@ -133,7 +137,8 @@ def fit_spend(summary: Any, *, level: float = 0.95, max_correlation: float = 0.3
         Coverage of the intervals.
     max_correlation
         The model holds that who orders often spends neither more nor less per order. It is refused where the rank
-        correlation of the two is beyond this with its whole interval, and a warning is given beyond 0.1.
+        correlation of the two lies farther than this, with its whole interval, from what it would be under the fitted
+        model; a warning is given beyond 0.1.
 
     Returns
     -------
@@ -173,10 +178,10 @@ def fit_spend(summary: Any, *, level: float = 0.95, max_correlation: float = 0.3
         raise ValueError(f"summary: {len(x)} customers have repeat orders; values need at least 10.")
     if np.ptp(m) <= 1e-12 * m.max():
         raise ValueError(f"summary: mean_value is {m[0]:g} for all customers, so there is no spread to fit.")
-    correlation, low, high = _correlation(x, m, level)
-    _judge(correlation, low, high, max_correlation)
     starts = [np.log([p, q, m.mean() * (q - 1) / p]) for p, q in ((2.0, 3.0), (6.0, 4.0), (1.0, 10.0))]
     found = climb(_objective(x, m), starts, len(x), "fit_spend")
+    (correlation, low, high), expected = _correlation(x, m, level), _expected_correlation(found.at, x)
+    _judge(correlation, low, high, expected, max_correlation)
     return SpendFit(
         table=parameter_table(found, _NAMES, 3, level),
         model="gamma_gamma",
@@ -186,6 +191,7 @@ def fit_spend(summary: Any, *, level: float = 0.95, max_correlation: float = 0.3
         correlation=correlation,
         correlation_low=low,
         correlation_high=high,
+        correlation_expected=expected,
         at=found.at,
         covariance=found.covariance(),
     )
@@ -222,13 +228,24 @@ def _correlation(x: Floats, m: Floats, level: float) -> tuple[float, float, floa
     return rank, float(np.tanh(middle - reach)), float(np.tanh(middle + reach))
 
 
-def _judge(correlation: float, low: float, high: float, most: float) -> None:
-    surely = max(low, -high)  # the end of the interval nearer to 0; below 0 if it holds 0
+def _expected_correlation(at: Floats, x: Floats) -> float:
+    """Spearman's correlation if values are drawn by the model, for these numbers of orders, repeated to many."""
+    if np.ptp(x) == 0:
+        return 0.0
+    rng, many = np.random.default_rng(_SEED), np.resize(x, max(len(x), _DRAWS))
+    p, q, _ = np.exp(at)
+    drawn = rng.gamma(p * many) / many / np.maximum(rng.gamma(q, size=len(many)), 1e-300)
+    return float(spearmanr(many, drawn).statistic)
+
+
+def _judge(correlation: float, low: float, high: float, expected: float, most: float) -> None:
+    surely = max(low - expected, expected - high)  # the end of the interval nearer to it; below 0 if it holds it
     told = f"the rank correlation of repeat_orders and mean_value is {correlation:.2f} ({low:.2f} to {high:.2f})"
+    told += f", and would be {expected:.2f} were they independent"
     if surely > most:
         raise ValueError(
-            f"summary: {told}, beyond max_correlation={most:g}: value depends on the number of orders, which the "
+            f"summary: {told}: farther than max_correlation={most:g}. Value depends on the number of orders, which the "
             "Gamma-Gamma model does not allow. Fit groups of customers apart, or forecast value otherwise."
         )
     if surely > _NOTEWORTHY:
-        warnings.warn(f"fit_spend: {told}; the model takes it for 0.", UserWarning, stacklevel=3)
+        warnings.warn(f"fit_spend: {told}; the model takes them for independent.", UserWarning, stacklevel=3)
