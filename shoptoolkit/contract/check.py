@@ -2,13 +2,13 @@
 
 In: any frame with the Arrow PyCapsule interface. Out: `Checked(good, quarantined, faults)`, or one `ContractError` that
 lists every fault of the columns. `check` sets bad rows aside; `require`, for the doors of functions, refuses them;
-`to_polars` converts once; `check_level`, `check_span`, `check_number`, `listed` and `choose` read plain arguments. All
-shared checks of the package live here.
+`to_polars` converts once; `check_level`, `check_span`, `check_number`, `days_asked`, `listed` and `choose` read plain
+arguments. All shared checks of the package live here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any
@@ -18,6 +18,7 @@ import numpy as np
 import polars as pl
 from polars.exceptions import PolarsError
 
+from shoptoolkit.contract.arrays import Floats
 from shoptoolkit.contract.columns import align, aside
 from shoptoolkit.contract.lines import moves_money
 from shoptoolkit.contract.schemas import Contract, ContractError, Events
@@ -173,6 +174,16 @@ def check_number(name: str, value: float, *, least: float = 0, whole: bool = Fal
     if not isinstance(value, Real) or not least <= value < float("inf") or (whole and value % 1):
         kind = "whole number" if whole else "number"
         raise ValueError(f"{name} is {value!r}; it must be a {kind} >= {least}.")
+
+
+def days_asked(days: float | Sequence[float], *, positive: bool = False) -> Floats:
+    """The days asked for, in the order given: numbers >= 0, or > 0, at least one."""
+    wanted = np.atleast_1d(np.asarray(days))
+    if len(wanted) and wanted.dtype.kind not in "iuf":
+        raise TypeError(f"days is {days!r}; give a number of days or a list of them.")
+    if not len(wanted) or not np.isfinite(wanted).all() or (wanted < 0).any() or (positive and (wanted == 0).any()):
+        raise ValueError(f"days is {days}; give days {'>' if positive else '>='} 0, e.g. [30, 60, 90].")
+    return wanted.astype(float)
 
 
 def listed(names: str | Iterable[str]) -> list[str]:

@@ -41,6 +41,10 @@ def conversion_spells(
         without a click are left out, and those from `as_of` on.
     as_of
         Conversions from this moment on are not known yet: their clicks are censored.
+    clicked, converted
+        Columns with the moments.
+    timezone
+        Of an `as_of` that is a day.
 
     Returns
     -------
@@ -54,6 +58,15 @@ def conversion_spells(
     ------
     ContractError
         A column is missing or no datetime, a conversion precedes its click, or no click lies before `as_of`.
+
+    Examples
+    --------
+    >>> from datetime import datetime
+    >>> import polars as pl
+    >>> clicks = pl.DataFrame({"at": [datetime(2025, 1, 1), datetime(2025, 1, 2)],
+    ...                        "converted_at": [datetime(2025, 1, 3), None]})
+    >>> conversion_spells(clicks, as_of="2025-01-08").select("duration_days", "repurchased").rows()
+    [(2.0, True), (6.0, False)]
     """
     end = pl.lit(moment(as_of, timezone=timezone)).cast(pl.Datetime("us"))
     clicks = to_polars(clicks)
@@ -99,6 +112,15 @@ def win_price_spells(auctions: Any, *, ties: str = "won") -> pl.DataFrame:
     References
     ----------
     Wang, Zhang, Zhang, Yu and Wang (2016), Functional bid landscape forecasting, ECML-PKDD; Amin et al. (2012).
+
+    Examples
+    --------
+    >>> from datetime import datetime
+    >>> import polars as pl
+    >>> auctions = pl.DataFrame({"auction_id": [1, 2], "at": datetime(2025, 1, 1), "bid": [3.0, 2.0],
+    ...                          "won": [True, False], "price": [1.5, None], "mechanism": "second"})
+    >>> win_price_spells(auctions).select("auction_id", "duration_days", "repurchased").rows()
+    [(1, 1.5, True), (2, 2.0, False)]
     """
     choose("ties", ties, ("won", "lost"))
     table = require(auctions, Auctions)

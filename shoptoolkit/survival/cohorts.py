@@ -83,6 +83,17 @@ def cohorts(
     References
     ----------
     Wilson (1927), JASA 22, 209-212.
+
+    Examples
+    --------
+    >>> from datetime import datetime
+    >>> import polars as pl
+    >>> days = [datetime(2024, 1, 5), datetime(2024, 1, 20), datetime(2024, 3, 1)]
+    >>> orders = pl.DataFrame({"customer_id": ["a", "b", "a"], "order_id": [1, 2, 3], "ordered_at": days,
+    ...     "order_number": [1, 1, 2], "gross_revenue": 9.0, "refunded": 0.0, "revenue": 9.0, "items": 1,
+    ...     "history_known": True})
+    >>> cohorts(orders, as_of="2024-04-01").table.select("period_number", "n_customers", "n_returned").rows()
+    [(0, 2, 2), (1, 2, 0), (2, 2, 1)]
     """
     check_level(level)
     choose("period", period, _STEP)

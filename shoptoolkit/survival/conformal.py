@@ -59,7 +59,8 @@ class EarliestReturn:
 
         Columns: group, n_customers, n_known (followed up to the cutoff), covered, low, high (among those; Wilson's
         interval of `level`), at_least, at_most (of all customers, whatever became of those lost from sight before their
-        bound). `by` is a column of `spells`; by default the groups of the calibration.
+        bound). `by` is a column of `spells`; by default the groups of the calibration. `as_of` and `timezone` as in
+        `earliest_return`, of these spells.
         """
         check_level(level)
         table = _watched(spells, id=self.id, by=by, as_of=as_of, timezone=timezone)
@@ -129,6 +130,8 @@ def earliest_return(
     by
         Column of both frames: calibrate within its groups, so that the level holds in each. The way out where the
         follow-up depends on the group. A group followed too little gets the bound 0.
+    id, timezone
+        Column of all frames with the customer; whose days are counted.
     reach, reach_known
         Column of both frames: the chance that a customer like this one is followed up to `cutoff_days`, where that
         depends on covariates. Exact if the law is known (`reach_known=True`), approximate if it was estimated.

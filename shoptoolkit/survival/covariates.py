@@ -15,7 +15,7 @@ import polars as pl
 
 from shoptoolkit.contract import ContractError
 from shoptoolkit.contract.arrays import Floats
-from shoptoolkit.contract.check import listed
+from shoptoolkit.contract.check import days_asked, listed
 
 _MOST_LEVELS = 100
 
@@ -114,16 +114,6 @@ def asked(frame: pl.DataFrame, days: float | Sequence[float], waited: float | st
     if id not in frame.columns:
         raise ContractError(f"frame: no column {id!r} (id). It has: {', '.join(frame.columns)}.")
     return days_asked(days), days_waited(frame, waited)
-
-
-def days_asked(days: float | Sequence[float]) -> Floats:
-    """Days to predict, at least one of them."""
-    wanted = np.atleast_1d(np.asarray(days))
-    if wanted.dtype.kind not in "iuf":
-        raise TypeError(f"days is {days!r}; give a number of days or a list of them.")
-    if not len(wanted) or not np.isfinite(wanted).all() or (wanted < 0).any():
-        raise ValueError(f"days is {days}; days from now are >= 0 and finite, e.g. [30, 60, 90].")
-    return wanted.astype(float)
 
 
 def days_waited(frame: pl.DataFrame, waited: float | str) -> Floats:

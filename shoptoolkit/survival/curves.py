@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from shoptoolkit.contract.check import check_level, choose
+from shoptoolkit.contract.check import check_level, choose, days_asked
 from shoptoolkit.contract.show import html_table
 from shoptoolkit.survival.bands import Moves, band_days, equal_precision, highest
 from shoptoolkit.survival.risk import Floats, RiskTable, refuse_early_end, risk_tables, spell_names
@@ -253,11 +253,7 @@ def read_at(table: pl.DataFrame, days: float | Sequence[float], columns: list[st
 
     `table` holds one function per group and, where present, cause. Where it has `n_at_risk`, that is told too.
     """
-    if isinstance(days, str):
-        raise TypeError(f"days is {days!r}; give a number of days or a list of them.")
-    wanted = np.atleast_1d(np.asarray(days, dtype=float))
-    if not np.isfinite(wanted).all() or (wanted < 0).any():
-        raise ValueError(f"days is {days}; days are >= 0, counted from the order.")
+    wanted = days_asked(days)
     keys = [name for name in ("group", "cause") if name in table.columns]
     return pl.concat(_at(part, keys, wanted, columns) for part in table.partition_by(keys, maintain_order=True))
 

@@ -39,6 +39,7 @@ class ParametricFit:
     level: float
     log_likelihood: float
     aic: float
+    id: str
     n: int
     n_observed: int
     _covariates: Covariates
@@ -46,15 +47,16 @@ class ParametricFit:
     _fitter: Any
 
     def predict_survival(
-        self, frame: Any, *, days: float | Sequence[float], waited: float | str = 0.0, id: str = "customer_id"
+        self, frame: Any, *, days: float | Sequence[float], waited: float | str = 0.0, id: str | None = None
     ) -> pl.DataFrame:
-        """Chance that a customer is not back within `days`: `id`, duration_days, survival; rows in the order given.
+        """Chance that a customer is not back within `days`: the id, duration_days, survival; rows in the order given.
 
-        With `waited` (days since the last order, a number or a column) days count from now, and the chance is given
-        that so many have passed without an order. Beyond the follow-up the shape alone speaks.
+        `frame` has the covariates of the fit, and its `id` unless another is named. With `waited` (days since the last
+        order, a number or a column) days count from now, and the chance is given that so many have passed without an
+        order. Beyond the follow-up the shape alone speaks.
         """
         frame = to_polars(frame)
-        wanted, already = asked(frame, days, waited, id)
+        wanted, already = asked(frame, days, waited, id := id or self.id)
         x = _for_lifelines(self._covariates, self._covariates.matrix(frame) - self._centre)
         times, place = np.unique(wanted, return_inverse=True)
         past = already if already.any() else None
@@ -100,6 +102,13 @@ def fit_parametric(
         Knots of the spline, both ends included; 2 make it a Weibull.
     penalty
         lifelines' `penalizer`.
+    level, id, duration, repurchased, entry, weight
+        As in `kaplan_meier`.
+
+    Returns
+    -------
+    ParametricFit
+        Wald intervals of the parameters.
 
     Raises
     ------
@@ -144,6 +153,7 @@ def fit_parametric(
         level=level,
         log_likelihood=float(fitter.log_likelihood_),
         aic=float(fitter.AIC_),
+        id=id,
         n=int(weights.sum()),
         n_observed=int(weights.filter(table["repurchased"]).sum()),
         _covariates=learnt,

@@ -124,6 +124,14 @@ def mean_cumulative_orders_difference(
     Curve
         One part per other group, `group` as "group - reference", as far as both are followed. The interval is that of
         the difference itself. A difference between groups that were not assigned at random describes, it is no effect.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> spells = pl.DataFrame({"customer_id": ["a", "a", "b"], "start_days": [0, 4, 0], "stop_days": [4, 10, 10],
+    ...                        "repurchased": [True, False, False], "arm": ["mail", "mail", "none"]})
+    >>> mean_cumulative_orders_difference(spells, by="arm", reference="none").at(5)["estimate"].item()
+    1.0
     """
     means = _means(spells, by, level, spell_names(id=id, duration=stop, repurchased=repurchased, entry=start))
     groups = {mean.risk.group: mean for mean in means}

@@ -130,6 +130,14 @@ def restricted_mean_difference(
     pseudo-values (Andersen, Hansen and Klein 2004, Lifetime Data Analysis 10, 335-350), fully interacted (Lin 2013,
     Annals of Applied Statistics 7, 295-318) with HC2 errors, plus that of the covariates' means, as the customers stand
     for those to come.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> spells = pl.DataFrame({"customer_id": range(24), "duration_days": [10, 20, 20, 30] * 3 + [5, 9, 20, 30] * 3,
+    ...                        "repurchased": [True, True, False, False] * 6, "arm": ["none"] * 12 + ["mail"] * 12})
+    >>> restricted_mean_difference(spells, by="arm", reference="none", horizon_days=30)
+    mail - none: -4.0 (-12.1 to 4.1) days, n = 24
     """
     names = spell_names(id=id, duration=duration, repurchased=repurchased, entry=entry, weight=weight)
     covariates = listed(covariates)

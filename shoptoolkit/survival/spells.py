@@ -36,8 +36,9 @@ def repurchase_spells(
         and its orders are not looked at. A datetime without a zone is UTC. The log must reach to that day.
     index
         Which spell stands for a customer. "first": from the first order seen. "at:2011-06-01": from the first order on
-        or after that day. "last": from the last order before `as_of`; always censored, so for scoring, never for a
-        curve. "all": every spell; they depend on each other within a customer, so estimators then ask for `cluster=`.
+        or after that day. "last": from the last order before `as_of`; always censored, so for scoring, as in
+        `fit.predict_survival(last, days=30, waited="duration_days")`, never for a curve. "all": every spell; they
+        depend on each other within a customer, so estimators then ask for `cluster=`.
     timezone
         Orders on one calendar day of this zone are one occasion.
 
@@ -171,8 +172,8 @@ def refuse_absent(frame: pl.DataFrame, names: Mapping[str, str], asked: Sequence
     needed = [theirs[ours] for ours in NEEDED if ours != "customer_id" or theirs["weight"] not in frame.columns]
     others = [name for name, ours in names.items() if ours not in NEEDED and name not in Spells.fields]
     if absent := [name for name in dict.fromkeys((*needed, *others, *asked)) if name not in frame.columns]:
-        mend = " Make spells with survival.repurchase_spells(orders, as_of=...), or name your own columns by the "
-        mend += "options, e.g. repurchased='E'; without an id, spells.with_row_index('customer_id')."
+        mend = " Make spells with survival.repurchase_spells(orders, as_of=...), or name your columns by the options, "
+        mend += "e.g. repurchased='E'; without an id, spells.with_row_index('customer_id') (pandas: reset_index)."
         told = [f"{name!r}" if names.get(name, name) == name else f"{name!r} ({names[name]})" for name in absent]
         raise ContractError(
             f"spells: no column {', '.join(told)}. It has: {', '.join(frame.columns) or 'no columns'}."

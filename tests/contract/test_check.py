@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from shoptoolkit.contract import ContractError, Events, Panel, Spells, check, require, to_polars
-from shoptoolkit.contract.check import check_level, choose
+from shoptoolkit.contract.check import check_level, check_number, check_span, choose, days_asked, listed
 
 DAY = datetime(2024, 3, 1, 9)
 
@@ -502,3 +502,26 @@ def test_a_bad_row_takes_no_good_rows_event_id():
 
 def test_numbered_categories_are_names():
     assert check(log(category=[3, 4, 4]), Events).good["category"].to_list() == ["3", "4", "4"]
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "told"),
+    [
+        (lambda: check_level("0.9"), ValueError, "level is '0.9'; it must lie between 0 and 1"),
+        (lambda: check_span("horizon_days", "30"), ValueError, "horizon_days is '30'; it must be a number of days > 0"),
+        (lambda: check_span("unit_days", float("inf"), example="7"), ValueError, "unit_days is inf; .*e.g. 7"),
+        (lambda: check_number("draws", 1.5, least=1, whole=True), ValueError, "draws is 1.5; .* a whole number >= 1"),
+        (lambda: check_number("penalty", float("nan")), ValueError, "penalty is nan; it must be a number >= 0"),
+        (lambda: days_asked(["30"]), TypeError, "days is .*; give a number of days or a list of them"),
+        (lambda: days_asked([30, 0], positive=True), ValueError, r"days is \[30, 0\]; give days > 0"),
+    ],
+)
+def test_a_plain_argument_that_cannot_be_used_is_named(call, error, told):
+    with pytest.raises(error, match=told):
+        call()
+
+
+def test_days_are_read_from_one_number_a_list_or_an_array():
+    for days in (30, [30], (30.0,), np.array([30]), pl.Series([30])):
+        assert days_asked(days).tolist() == [30.0]
+    assert listed("country") == listed(["country"]) == ["country"]

@@ -373,6 +373,15 @@ def test_a_wait_may_be_one_number_and_where_it_is_not_known_nothing_is_told():
     assert by_row == [fit.predict_survival(frame, days=3, waited=4)["survival"][0], None]
 
 
+def test_the_id_of_the_fit_is_that_of_its_predictions():
+    frame = spells(15).rename({"customer_id": "cid"})
+    fit = fit_cox(frame, covariates=X, id="cid")
+    told = fit.predict_survival(frame.head(2), days=3)
+    assert told.columns == ["cid", "duration_days", "survival"]
+    named = fit.predict_survival(frame.head(2).rename({"cid": "user"}), days=3, id="user")
+    assert named["survival"].equals(told["survival"])
+
+
 @pytest.mark.parametrize("covariates", [["a", "repurchased"], "duration_days", ["customer_id"]])
 def test_the_outcome_is_no_covariate(covariates):
     with pytest.raises(ValueError, match="the id and the outcome; leave them out"):
@@ -549,7 +558,7 @@ def test_no_convergence_is_told_with_numbers(monkeypatch):
         (with_columns(a=pl.lit("x")), {}, "'a' is String, must be a number"),
         (lambda frame: frame.drop("a"), {}, "'a' is missing"),
         (with_columns(), {"days": "30"}, "days is '30'; give a number of days"),
-        (with_columns(), {"days": -1}, "days is -1; days from now are >= 0"),
+        (with_columns(), {"days": -1}, "days is -1; give days >= 0"),
         (with_columns(), {"waited": "since"}, "waited is 'since', no such column"),
         (with_columns(since=pl.lit(-2.0)), {"waited": "since"}, "waited has -2; days already waited are >= 0"),
     ],

@@ -304,7 +304,7 @@ def test_what_cannot_be_learnt_is_refused(frame, options, told):
 UNTOLD = {
     "beyond": ({"days": 100}, r"all beyond the 84 days"),
     "waited beyond": ({"days": 10, "waited": 80}, r"all beyond the 84 days"),
-    "a negative day": ({"days": [-1]}, r"days is \[-1\]; days from now are >= 0"),
+    "a negative day": ({"days": [-1]}, r"days is \[-1\]; give days >= 0"),
     "no day": ({"days": []}, r"days is \[\]"),
     "a negative wait": ({"days": 10, "waited": -1}, r"waited has -1"),
     "no such wait": ({"days": 10, "waited": "y"}, r"waited is 'y', no such column"),

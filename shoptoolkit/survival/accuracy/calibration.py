@@ -17,7 +17,7 @@ from shoptoolkit.contract import ContractError, EstimateTable, estimate_row, ref
 from shoptoolkit.contract.check import check_number, check_span
 from shoptoolkit.contract.show import html_table
 from shoptoolkit.survival.accuracy.censoring import Followed, follow
-from shoptoolkit.survival.accuracy.scores import check_days, read_predicted, survival_at
+from shoptoolkit.survival.accuracy.scores import read_predicted, survival_at
 from shoptoolkit.survival.curves import kaplan_meier
 from shoptoolkit.survival.risk import Floats, spell_names
 
@@ -51,7 +51,7 @@ class DCalibration:
 
     `table`: survival_low, survival_high (a bin), share (of customers), expected, low, high. `statistic` and `p_value`:
     Pearson's chi-square of the shares. It takes the spread mass of censored customers for counts, so it rejects too
-    seldom if many are censored; `sharp_p_value` takes the variance that the shares have.
+    seldom if many are censored; `sharp_p_value` takes the variance that the shares have. No figure: the table is short.
     """
 
     table: pl.DataFrame
@@ -118,7 +118,7 @@ def calibration(
     """
     check_number("groups", groups, least=1, whole=True)
     check_span("horizon_days", horizon_days)
-    wanted = check_days(horizon_days)
+    wanted = np.array([float(horizon_days)])
     names = spell_names(id=id, duration=duration, repurchased=repurchased, entry=entry, weight=weight)
     sample = follow(spells, train=None, ties="exact", level=level, cluster=cluster, names=names)
     surviving = survival_at(predicted, sample.table, wanted, id)[0]
@@ -217,6 +217,16 @@ def d_calibration(
     ----------
     Haider, Hoehn, Davis and Greiner (2020), JMLR 21(85), 1-63. Whole days: the non-randomised PIT of Czado, Gneiting
     and Held (2009), Biometrics 65, 1254-1261.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> days = {"duration_days": range(1, 13), "repurchased": [True, False] * 6}
+    >>> spells = pl.DataFrame({"customer_id": range(12), **days})
+    >>> curve = pl.DataFrame({"duration_days": [6.0, 12.0], "survival": [0.7, 0.4]})
+    >>> predicted = spells.select("customer_id").join(curve, how="cross")
+    >>> d_calibration(spells, predicted, bins=2).table["share"].round(3).to_list()
+    [0.477, 0.523]
     """
     from scipy.stats import chi2
 

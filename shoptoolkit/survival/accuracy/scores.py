@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 
 from shoptoolkit.contract import ContractError, EstimateTable, refused_row, to_polars
+from shoptoolkit.contract.check import days_asked
 from shoptoolkit.survival.accuracy.censoring import Followed, follow, slopes
 from shoptoolkit.survival.accuracy.concordance import ranks, share_row
 from shoptoolkit.survival.risk import Floats, Ints, risk_tables, spell_names
@@ -78,7 +79,7 @@ def brier(
     >>> brier(spells, half, days=6)
     all: 0.250 (0.250 to 0.250), n = 12
     """
-    wanted = check_days(days)
+    wanted = np.unique(days_asked(days, positive=True))
     names = spell_names(id=id, duration=duration, repurchased=repurchased, entry=entry, weight=weight)
     sample = follow(spells, train=train, ties=ties, level=level, cluster=cluster, names=names)
     surviving = survival_at(predicted, sample.table, wanted, id)
@@ -145,7 +146,7 @@ def auc_at(
     """
     if (predicted is None) == (score is None):
         raise ValueError("give either predicted= (survival by day) or score= (a column of spells), and not both.")
-    wanted = check_days(days)
+    wanted = np.unique(days_asked(days, positive=True))
     names = spell_names(id=id, duration=duration, repurchased=repurchased, entry=entry, weight=weight)
     sample = follow(
         spells, train=train, ties=ties, level=level, cluster=cluster, names=names | ({score: "score"} if score else {})
@@ -161,16 +162,6 @@ def auc_at(
     mean = _mean_area(sample, wanted, terms)
     question = "Do the predictions tell who is back by a day?"
     return _table(sample, wanted, [*terms, mean], level, question, what, "auc", "mean_auc")
-
-
-def check_days(days: float | Sequence[float]) -> Floats:
-    """The days asked for, sorted, each once."""
-    if isinstance(days, str):
-        raise TypeError(f"days is {days!r}; give a number of days or a list of them.")
-    wanted = np.unique(np.asarray(days, dtype=float))
-    if not len(wanted) or not np.isfinite(wanted).all() or wanted[0] <= 0:
-        raise ValueError(f"days is {days}; give days > 0, counted from the order.")
-    return wanted
 
 
 def survival_at(predicted: Any, table: pl.DataFrame, days: Floats, id: str) -> Floats:

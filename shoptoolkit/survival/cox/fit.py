@@ -64,25 +64,26 @@ class CoxFit:
     log_likelihood: float
     ties: str
     recurrent: str | None
+    id: str
     n: int
     n_observed: int
     _model: _Model
 
     def predict_survival(
-        self, frame: Any, *, days: float | Sequence[float], waited: float | str = 0.0, id: str = "customer_id"
+        self, frame: Any, *, days: float | Sequence[float], waited: float | str = 0.0, id: str | None = None
     ) -> pl.DataFrame:
-        """Chance that a customer is not back within `days`: `id`, duration_days, survival; rows in the order given.
+        """Chance that a customer is not back within `days`: the id, duration_days, survival; rows in the order given.
 
-        `frame` has the covariates and strata of the fit. With `waited` (days since the last order, a number or a
-        column) days count from now, and the chance is given that so many have passed without an order. Null where the
-        wait is, beyond the follow-up of the stratum, before its first entry, and where nobody of it repurchased. No
-        chance is told after a recurrent fit in total time or with covariates that change (rule R4).
+        `frame` has the covariates and strata of the fit, and its `id` unless another is named. With `waited` (days
+        since the last order, a number or a column) days count from now, and the chance is given that so many have
+        passed without an order. Null where the wait is, beyond the follow-up of the stratum, before its first entry,
+        and where nobody of it repurchased; refused of fits in total time or with covariates that change (rule R4).
         """
         model = self._model
         if model.no_prediction:
             raise ValueError(f"no survival is predicted: {model.no_prediction}")
         frame = to_polars(frame)
-        wanted, already = asked(frame, days, waited, id)
+        wanted, already = asked(frame, days, waited, id := id or self.id)
         x = (model.covariates.matrix(frame) - model.mean) / model.scale
         code = _codes(frame, model.strata)
         if (unknown := np.flatnonzero(code < 0)).size:
@@ -155,8 +156,8 @@ def fit_cox(
         Column whose rows depend on each other; gives Lin and Wei's robust errors. The id: robust to a wrong model.
     penalty
         Subtracts penalty / 2 times the squared coefficients of standardised covariates from the log-likelihood.
-    level
-        Coverage of the intervals.
+    level, id, duration, repurchased, entry, weight
+        As in `kaplan_meier`. `start`, `stop` and `spell_number` name columns, too.
 
     Returns
     -------
@@ -208,6 +209,7 @@ def fit_cox(
         log_likelihood=model.state.log_likelihood,
         ties=ties,
         recurrent=recurrent,
+        id=id,
         n=int(table["weight"].sum()),
         n_observed=int(table.filter("repurchased")["weight"].sum()),
         _model=model,
@@ -335,8 +337,7 @@ def schoenfeld_test(fit: CoxFit, *, transform: str = "log") -> pl.DataFrame:
     -------
     pl.DataFrame
         covariate (at last "all together"), slope (how much the coefficient grows per unit of g, to first order),
-        chi_squared, degrees_of_freedom, p_value. A small p-value: not proportional. Null for a covariate that differs
-        among those at risk at one event time only.
+        chi_squared, degrees_of_freedom, p_value (small: not proportional; null: differs at one event time only).
     """
     from scipy.stats import chi2
 

@@ -15,9 +15,9 @@ import numpy as np
 import polars as pl
 
 from shoptoolkit.contract import to_polars
-from shoptoolkit.contract.check import choose
+from shoptoolkit.contract.check import choose, days_asked
 from shoptoolkit.contract.show import html_table
-from shoptoolkit.survival.covariates import days_asked, days_waited
+from shoptoolkit.survival.covariates import days_waited
 from shoptoolkit.survival.hazard.door import PERIOD
 from shoptoolkit.survival.hazard.rows import Floats, Singles, blocks, incidence
 from shoptoolkit.trees import storage

@@ -97,8 +97,12 @@ def backtest(
     origins
         Days to forecast from: the model sees what came before, and is asked about the `horizon_days` from then on, of
         customers known by then.
+    horizon_days
+        Whole days.
     as_of
         The first day not looked at; every horizon must be over by then.
+    rng
+        Seed or Generator of the draws and of the randomised transform.
     model
         "bg_nbd", "mbg_nbd" or "pareto_nbd", for `fit_orders`.
     by
@@ -107,6 +111,8 @@ def backtest(
         The horizon is told in so many parts of about equal length.
     draws
         Draws per customer for the transform.
+    level
+        Coverage of the intervals.
 
     Returns
     -------

@@ -111,8 +111,9 @@ class OrdersFit:
     ) -> pl.DataFrame:
         """What may happen: numbers of orders within the horizon, drawn for each customer given the own history.
 
-        Each of the `draws` worlds has parameters of its own (normal on the logs, so their error is in), and in it each
-        customer a hidden rate and a time of leaving. So sums over customers of one draw are draws of the total.
+        `frame` and `horizon_days` as in `expected_orders`. Each of the `draws` worlds has parameters of its own (normal
+        on the logs, so their error is in), and in it each customer a hidden rate and a time of leaving. So sums over
+        customers of one draw are draws of the total.
 
         Returns
         -------
@@ -247,7 +248,8 @@ def fit_orders(
     Parameters
     ----------
     summary
-        As from `summarise_orders`: repeat_orders (x), last_order_age (t_x), age (T), and, for counts, `weight`.
+        As from `summarise_orders`: repeat_orders (x; lifetimes' frequency), last_order_age (t_x; its recency), age (T),
+        and, for counts, `weight`.
     model
         "bg_nbd": leaves after an order, with a chance of the customer's own. "mbg_nbd": may also leave right after the
         first. "pareto_nbd": leaves at any time. "bg_bb": orders at most once at each of `age` opportunities.

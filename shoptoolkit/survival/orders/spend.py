@@ -28,7 +28,7 @@ _DRAWS, _SEED = 200_000, 20_260_101  # behind what the model expects; it must no
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class SpendFit:
-    """Gamma-Gamma model of order values.
+    """Gamma-Gamma model of order values. No figure of its own: see `figures.customer_value`.
 
     `table`: parameter (p, q, gamma), estimate, standard_error, low, high, reason (why one is not identified). An order
     is Gamma(p) / nu, nu of a customer Gamma(q) / gamma; gamma is in the currency of the orders. `correlation` is the

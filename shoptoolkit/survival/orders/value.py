@@ -79,6 +79,8 @@ def customer_value(
         Currency, e.g. "GBP".
     level, draws
         Coverage of the intervals, and how many worlds are drawn for them; at least 2 / (1 - level) are needed.
+    rng
+        Seed or Generator of the worlds.
 
     Returns
     -------
@@ -90,7 +92,7 @@ def customer_value(
 
     Raises
     ------
-    ValueError
+    TypeError, ValueError
         An argument cannot be used, or an expected value does not exist.
 
     Examples
