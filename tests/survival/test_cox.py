@@ -524,6 +524,10 @@ def test_as_many_clusters_as_coefficients_tell_no_error():
     frame = spells(17).with_columns(shop=pl.int_range(pl.len()) % 2)
     with pytest.raises(ContractError, match=r"2 clusters are at risk .* 2 coefficients; .* more clusters than coef"):
         fit_cox(frame, covariates=X, cluster="shop")
+    columns = {"start_days": [0.0, 2, 5, 0, 3], "stop_days": [2.0, 5, 9, 3, 10], "a": [1, 1, 1, 0, 0]}
+    two = pl.DataFrame({"customer_id": [1, 1, 1, 2, 2], "repurchased": [True] * 4 + [False], **columns})
+    with pytest.raises(ContractError, match=r"0 clusters .* 1 coefficients"):  # one balances the other
+        fit_cox(two, covariates=["a"], recurrent="ag")
 
 
 def test_an_effect_that_is_seen_at_one_time_has_no_test_of_its_change():

@@ -90,7 +90,8 @@ def follow(
     check_level(level)
     choose("ties", ties, ("exact", "pec"))
     table = _watched_from_0(at_the_door(spells, by=None, cluster=cluster, names=names))
-    source = table if train is None else _watched_from_0(at_the_door(train, by=None, cluster=cluster, names=names))
+    plain = {name: ours for name, ours in names.items() if ours != "score"}
+    source = table if train is None else _watched_from_0(at_the_door(train, by=None, cluster=cluster, names=plain))
     law = next(risk_tables(source))
     at_risk = law.at_risk - law.observed
     duration, seen = table["duration_days"].to_numpy(), table["repurchased"].to_numpy()

@@ -252,7 +252,8 @@ def _table(model: _Model, level: float) -> pl.DataFrame:
     told = {"standard_error": error, "robust_error": np.full(len(error), np.nan)}
     if len(rows.cluster):
         parts = cluster_scores(rows, state.beta)
-        if (some := int(parts.any(axis=1).sum())) <= len(scale):
+        told_by = np.abs(parts) > 1e-6 * np.sqrt(np.diag(state.information))  # more than rounding
+        if (some := int(told_by.any(axis=1).sum())) <= len(scale):
             raise ContractError(
                 f"spells: {some} clusters are at risk when others repurchase, and {len(scale)} coefficients; robust "
                 "errors need more clusters than coefficients. Take fewer covariates, or a finer cluster=."
