@@ -23,7 +23,7 @@ from scipy import optimize, special, stats
 
 from shoptoolkit.contract import ContractError, to_polars
 from shoptoolkit.contract.arrays import Floats
-from shoptoolkit.contract.check import check_level, choose
+from shoptoolkit.contract.check import check_level, check_number, choose
 from shoptoolkit.contract.show import html_table
 from shoptoolkit.survival.cohorts import Cohorts
 
@@ -93,6 +93,7 @@ class CohortFit:
 
     def _fan(self, periods: Floats, since: Floats, n: float) -> pl.DataFrame:
         """S(t) / S(s) with bounds on the logit scale: delta method, and 1 / (n p (1 - p)) for the binomial."""
+        check_number("n_customers", n)
         theta = np.log(self.table["estimate"].to_numpy())
         (end, slope_end), (begin, slope_begin) = _log_survival(theta, periods), _log_survival(theta, since)
         share, lost = np.exp(end - begin), np.maximum(-np.expm1(end - begin), 1e-300)

@@ -178,3 +178,9 @@ def test_a_fit_reads_well():
     assert "CohortFit (bdw) of 100 customers" in repr(fit)
     assert "sBG (c = 1) against it: p = " in repr(fit)
     assert "Contracts kept: bdw" in fit._repr_html_()
+
+
+def test_a_cohort_of_fewer_than_no_customers_is_refused():
+    years = pl.DataFrame({"period_number": range(4), "n_active": [100, 70, 55, 48]})
+    with pytest.raises(ValueError, match="n_customers is -3; it must be a number >= 0"):
+        fit_cohorts(years).survival(5, n_customers=-3)

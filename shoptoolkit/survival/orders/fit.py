@@ -17,7 +17,7 @@ import numpy.typing as npt
 import polars as pl
 
 from shoptoolkit.contract import to_polars
-from shoptoolkit.contract.check import check_level, check_number, check_span, choose, listed
+from shoptoolkit.contract.check import check_level, check_number, check_span, choose, days_asked, listed
 from shoptoolkit.contract.show import html_table
 from shoptoolkit.survival.orders.histories import MODELS, Floats, Histories, Model, parameters, read_histories, slopes
 from shoptoolkit.survival.orders.optimum import climb, parameter_table
@@ -171,15 +171,16 @@ class OrdersFit:
         value, slopes = self._with_slopes(lambda theta: self._orders(theta, rows, horizon, discount), rows)
         return value[place], slopes @ np.bincount(place, weights=each, minlength=len(value))
 
-    def expected_new(self, days: Sequence[float]) -> pl.DataFrame:
+    def expected_new(self, days: float | Sequence[float]) -> pl.DataFrame:
         """How many repeat orders does a new customer place, on average, by each of these days after the first order?
 
         Covariates, if any, are taken as 0. Returns days, expected_orders, expected_orders_low, expected_orders_high.
         """
+        wanted = days_asked(days, positive=True)
         covariates = dict.fromkeys((*self.covariates_rate, *self.covariates_dropout), 0.0)
         frame = pl.DataFrame({_X: [0], _LATE: [0.0], _AGE: [0.0], **covariates})
-        parts = [self.expected_orders(frame, horizon_days=day).drop(*HISTORY) for day in days]
-        return pl.concat(parts).select(pl.Series("days", days, dtype=pl.Float64), pl.all())
+        parts = [self.expected_orders(frame, horizon_days=day).drop(*HISTORY) for day in wanted]
+        return pl.concat(parts).select(pl.Series("days", wanted), pl.all())
 
     def _discount(self, rate: float) -> float:
         """Continuous discount per unit of time, of a rate per year."""

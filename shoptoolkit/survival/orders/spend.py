@@ -17,7 +17,7 @@ from scipy.special import gammaln, psi
 from scipy.stats import spearmanr
 
 from shoptoolkit.contract import ContractError, to_polars
-from shoptoolkit.contract.check import check_level
+from shoptoolkit.contract.check import check_level, check_number
 from shoptoolkit.contract.show import html_table
 from shoptoolkit.survival.orders.optimum import Floats, climb, parameter_table
 
@@ -167,6 +167,7 @@ def fit_spend(summary: Any, *, level: float = 0.95, max_correlation: float = 0.3
     [29.0, 49.0]
     """
     check_level(level)
+    check_number("max_correlation", max_correlation)
     x, m = read_values(to_polars(summary))
     x, m = x[x > 0], m[x > 0]
     if free := int((m <= 0).sum()):
