@@ -193,7 +193,7 @@ def test_forecasts_hold_where_the_closed_form_breaks(parameters, x, age, ahead):
 @pytest.mark.parametrize("model", MODELS[:3])
 def test_orders_of_customers_alike_who_leave_long_before_the_horizon(model):
     """Rate 0.1 a day, a month to live, ten years to come: three orders."""
-    from shoptoolkit.survival.btyd_kernels import orders_if_alive
+    from shoptoolkit.survival.orders.kernels import orders_if_alive
 
     last = (2e4, 6e5) if model == "pareto_nbd" else (1e4, 2e4)
     place = MODELS.index(model)
