@@ -159,19 +159,19 @@ def _mixed(frame: Any) -> str:
 
 def check_level(level: float) -> None:
     """Raise ValueError unless `level` is a coverage between 0 and 1."""
-    if not isinstance(level, Real) or not 0 < level < 1:
+    if not _is_number(level) or not 0 < level < 1:
         raise ValueError(f"level is {level!r}; it must lie between 0 and 1, e.g. 0.95.")
 
 
 def check_span(name: str, days: float, *, example: str = "30") -> None:
     """Raise ValueError unless the argument `name` is a number of days above 0."""
-    if not isinstance(days, Real) or not 0 < days < float("inf"):
+    if not _is_number(days) or not 0 < days < float("inf"):
         raise ValueError(f"{name} is {days!r}; it must be a number of days > 0, e.g. {example}.")
 
 
 def check_number(name: str, value: float, *, least: float = 0, whole: bool = False) -> None:
     """Raise ValueError unless the argument `name` is a finite number, perhaps a whole one, of at least `least`."""
-    if not isinstance(value, Real) or not least <= value < float("inf") or (whole and value % 1):
+    if not _is_number(value) or not least <= value < float("inf") or (whole and value % 1):
         kind = "whole number" if whole else "number"
         raise ValueError(f"{name} is {value!r}; it must be a {kind} >= {least}.")
 
@@ -184,6 +184,10 @@ def days_asked(days: float | Sequence[float], *, positive: bool = False) -> Floa
     if not len(wanted) or not np.isfinite(wanted).all() or (wanted < 0).any() or (positive and (wanted == 0).any()):
         raise ValueError(f"days is {days}; give days {'>' if positive else '>='} 0, e.g. [30, 60, 90].")
     return wanted.astype(float)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def listed(names: str | Iterable[str]) -> list[str]:

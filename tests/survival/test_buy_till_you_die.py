@@ -192,13 +192,13 @@ def test_forecasts_hold_where_the_closed_form_breaks(parameters, x, age, ahead):
 
 @pytest.mark.parametrize("model", MODELS[:3])
 def test_orders_of_customers_alike_who_leave_long_before_the_horizon(model):
-    """Rate 0.1 a day, a month to live, ten years to come: three orders."""
+    """An order a day, five days to live, ten years to come: five orders."""
     from shoptoolkit.survival.orders.kernels import orders_if_alive
 
-    last = (2e4, 6e5) if model == "pareto_nbd" else (1e4, 2e4)
+    last = (2e4, 1e5) if model == "pareto_nbd" else (2e4, 8e4)
     place = MODELS.index(model)
-    ours = orders_if_alive(place, np.array([(1e4, 1e5, *last)]), np.array([3]), np.array([40.0]), 3650.0, 0.0)
-    assert ours[0] == pytest.approx(3, rel=2e-3)
+    ours = orders_if_alive(place, np.array([(1e5, 1e5, *last)]), np.array([3]), np.array([4.0]), 3650.0, 0.0)
+    assert ours[0] == pytest.approx(5, rel=2e-3)
 
 
 @pytest.mark.parametrize("model", MODELS)

@@ -28,6 +28,7 @@ class Followed:
 
     `share`: G on the grid of `law`, the Kaplan-Meier curve of being censored (who came back on a day was not at risk of
     it any more). `place`: where each spell's G stands on the grid, which is the day before unless ties are "pec".
+    `per_share`: 1/G of those who came back, 0 of the others.
     """
 
     table: pl.DataFrame
@@ -39,6 +40,7 @@ class Followed:
     weight: Floats
     share: Floats
     place: Ints
+    per_share: Floats
 
     @property
     def n(self) -> int:
@@ -60,13 +62,11 @@ class Followed:
 
     def worth(self, day: float) -> Floats:
         """1/G of those who came back by a day, 0 of the others."""
-        came = self.seen & (self.duration <= day)
-        return np.divide(1.0, self.share[self.place], out=np.zeros(len(came)), where=came)
+        return self.per_share * (self.duration <= day)
 
     def by_log_g(self, back: Floats, day: float | None = None, away: float = 0.0) -> Floats:
         """Derivatives by log G on the grid of a sum of terms /G: `back` of the spells, `away` of those beyond a day."""
-        mass = np.zeros(len(self.share))
-        np.subtract.at(mass, self.place, back)
+        mass: Floats = -np.bincount(self.place, back, len(self.share)).astype(np.float64)
         if day is not None:
             mass[self.at(day)] -= away
         return mass
@@ -93,17 +93,21 @@ def follow(
     source = table if train is None else _watched_from_0(at_the_door(train, by=None, cluster=cluster, names=names))
     law = next(risk_tables(source))
     at_risk = law.at_risk - law.observed
-    duration = table["duration_days"].to_numpy()
+    duration, seen = table["duration_days"].to_numpy(), table["repurchased"].to_numpy()
+    share = np.cumprod(1 - law.censored / np.maximum(at_risk, 1))
+    place = _place(law.days, duration, ties) if train is not None else law.place - (ties == "exact")
+    left = share[place]
     return Followed(
         table=table,
         law=law,
         own=train is None,
         ties=ties,
         duration=duration,
-        seen=table["repurchased"].to_numpy(),
+        seen=seen,
         weight=table["weight"].to_numpy().astype(float) if "weight" in table.columns else np.ones(len(table)),
-        share=np.cumprod(1 - law.censored / np.maximum(at_risk, 1)),
-        place=_place(law.days, duration, ties) if train is not None else law.place - (ties == "exact"),
+        share=share,
+        place=place,
+        per_share=np.divide(1.0, left, out=np.zeros(len(left)), where=seen & (left > 0)),
     )
 
 
@@ -115,8 +119,8 @@ def slopes(risk: RiskTable, mass: Floats, *, of_return: bool = False) -> Floats:
     """
     seen = risk.spells["repurchased"].to_numpy()
     ends, at_risk = (risk.observed, risk.at_risk) if of_return else (risk.censored, risk.at_risk - risk.observed)
-    left = (at_risk - ends).astype(float)
-    jump = np.divide(np.cumsum(mass[::-1])[::-1], left, out=np.zeros(len(left)), where=left > 0)
+    left = at_risk - ends
+    jump = np.cumsum(mass[::-1])[::-1] / np.where(left > 0, left, np.inf)
     waited = np.cumsum(jump * ends / np.maximum(at_risk, 1))
     last = risk.place if of_return else risk.place - seen  # who came back was gone before anybody was censored
     return waited[last] - np.where(seen == of_return, jump[risk.place], 0.0)
@@ -133,7 +137,7 @@ def _variance(table: pl.DataFrame, influence: Floats) -> float:
         code = table["cluster"].rank("dense").to_numpy() - 1
         influence = np.bincount(code, influence).astype(float)
     n = np.sum(weight) if "weight" in table.columns else len(influence)
-    return float((weight * influence**2).sum() * n / max(n - 1, 1))
+    return float((weight * influence) @ influence * n / max(n - 1, 1))
 
 
 def _watched_from_0(table: pl.DataFrame) -> pl.DataFrame:

@@ -13,7 +13,7 @@ import polars as pl
 from shoptoolkit.contract import ContractError, EstimateTable, estimate_row, refused_row, wilson
 from shoptoolkit.contract.check import check_span, choose
 from shoptoolkit.survival.accuracy.censoring import Followed, follow
-from shoptoolkit.survival.risk import Ints, spell_names
+from shoptoolkit.survival.risk import spell_names
 
 
 def concordance(
@@ -81,7 +81,7 @@ def concordance(
         check_span("horizon_days", horizon_days, example="30, or None for all")
     names = spell_names(id=id, duration=duration, repurchased=repurchased, entry=entry, weight=weight)
     sample = follow(spells, train=train, ties=ties, level=level, cluster=cluster, names=names | {score: "score"})
-    rank = ranks(sample.table, score)
+    values = scores(sample.table, score)
     pair = f"two {'customers' if cluster is None else 'spells'}"
     common: dict[str, Any] = {
         "question": "Does the score put customers in the order of their return?",
@@ -98,31 +98,30 @@ def concordance(
     if kind == "uno" and last > sample.end:
         reason = f"the share still followed is not known up to day {last:g}; take horizon_days <= {sample.end:g}."
         return EstimateTable.from_rows([refused_row(reason=reason, **common)])
-    return EstimateTable.from_rows([_row(sample, rank, last, kind, common)])
+    return EstimateTable.from_rows([_row(sample, values, last, kind, common)])
 
 
-def _row(sample: Followed, rank: Ints, last: float, kind: str, common: dict[str, Any]) -> dict[str, Any]:
-    from shoptoolkit.survival.accuracy.kernels import pair_sums
+def _row(sample: Followed, score: Any, last: float, kind: str, common: dict[str, Any]) -> dict[str, Any]:
+    from shoptoolkit.survival.accuracy.kernels import lower_scores
 
     worth = sample.worth(last) ** 2 if kind == "uno" else (sample.seen & (sample.duration <= last)).astype(float)
-    days = sample.law.place if sample.own else sample.table["duration_days"].rank("dense").to_numpy().astype(np.int64)
-    key = 2 * days + ~sample.seen
-    order = np.argsort(key.astype(np.uint16) if key.max() < 2**16 else key, kind="stable")  # whole days by radix
-    kind_of_count = np.float64 if kind == "uno" or "weight" in sample.table.columns else np.int32  # a smaller tree
-    counts = [one.astype(kind_of_count) for one in (sample.weight, worth)]
-    pairs, right = pair_sums(order, key, rank.astype(np.int32), *counts)
-    worth = worth[order]
-    first = sample.weight[order] * worth
-    total = float(first @ pairs[:, 0])
+    day = sample.law.place if sample.own else sample.table["duration_days"].rank("dense").to_numpy().astype(np.int64)
+    key = 2 * day + ~sample.seen  # of two on one day, only one who came back and one censored can be compared
+    mass = sample.weight * worth
+    later, sooner = (np.bincount(key, each) for each in (sample.weight, mass))
+    pairs = later.sum() - np.cumsum(later)[key], (np.cumsum(sooner) - sooner)[key]  # as the first, as the second
+    total = float(mass @ pairs[0])
     if not total > 0:
         reason = f"no two customers can be compared: nobody came back by day {last:g} while others stayed away."
         return refused_row(reason=reason, **common)
-    share = float(first @ right[:, 0]) / total
-    gap = (right - share * pairs) / total
-    own = worth * gap[:, 0]
-    influence, back = np.empty((2, len(order)))
-    influence[order], back[order] = own + gap[:, 1], 2 * sample.weight[order] * own * (kind == "uno")  # 1/G squared
-    error = sample.error(influence, sample.by_log_g(back))
+    kind_of_count = np.float64 if kind == "uno" or "weight" in sample.table.columns else np.int32  # a smaller tree
+    counts = (each.astype(kind_of_count) for each in (sample.weight, mass))
+    right, wrong = lower_scores(np.argsort(score), score, key, *counts)
+    share = float(mass @ right) / total
+    own = worth * (right - share * pairs[0]) / total
+    influence = own + (pairs[1] * (1 - share) - wrong) / total
+    by_log_g = sample.by_log_g(2 * sample.weight * own) if kind == "uno" else np.zeros(1)  # 1/G squared
+    error = sample.error(influence, by_log_g)
     return share_row(share, error=error, pairs=float(sample.weight[sample.seen].sum()) / 2, null=0.5, **common)
 
 
@@ -151,10 +150,10 @@ def share_row(
     return row | {"estimate": share, "standard_error": error} | bounds | rest
 
 
-def ranks(table: pl.DataFrame, score: str) -> Ints:
-    """Dense ranks of the scores, from 1; refuses scores that cannot be ordered."""
+def scores(table: pl.DataFrame, score: str) -> Any:
+    """The scores as an array of numbers; refuses those that are missing or cannot be ordered."""
     column = table["score"]
     if not column.dtype.is_numeric() or (bad := len(column) - int(column.is_finite().sum())):
         what = f"{bad:,} of {len(column):,} values null or not finite" if column.dtype.is_numeric() else column.dtype
         raise ContractError(f"spells: {score!r} has {what}; every spell needs a number.")
-    return column.rank("dense").to_numpy().astype(np.int64)
+    return column.to_numpy()

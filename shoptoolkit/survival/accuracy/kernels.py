@@ -1,6 +1,6 @@
 """Loops of the accuracy measures, compiled by numba: pairs of customers counted in O(n log n).
 
-`pair_sums` counts the pairs of a concordance by a tree of cumulative sums (Fenwick 1994); `auc_sums` compares cases
+`lower_scores` counts the pairs of a concordance by a tree of cumulative sums (Fenwick 1994); `auc_sums` compares cases
 with controls along one sort.
 """
 
@@ -14,82 +14,87 @@ from numba import njit
 from shoptoolkit.contract.arrays import Floats, Ints
 
 
-@njit(cache=True)
-def _add(tree: Floats, rank: int, mass: float) -> None:
-    while rank < len(tree):
-        tree[rank] += mass
-        rank += rank & -rank
+def lower_scores(order: Ints, score: Any, key: Ints, weight: Any, mass: Any) -> Floats:
+    """Of the rows of lower score, the `weight` of those with a larger key and the `mass` of those with a smaller one.
 
-
-@njit(cache=True)
-def _below(tree: Floats, rank: int) -> float:
-    """Mass at ranks 1..rank."""
-    total = tree[0]  # nothing, of the tree's type
-    while rank > 0:
-        total += tree[rank]
-        rank -= rank & -rank
-    return total
-
-
-@njit(cache=True)
-def pair_sums(order: Ints, key: Ints, rank: Any, weight: Any, worth: Any) -> tuple[Floats, Floats]:
-    """How many pairs each row is in, and in how many the score is right (ties count 1/2), in `order`; two columns each.
-
-    Column 0: pairs in which the row came back first, per unit of its `worth`; column 1: pairs in which it stayed
-    longer, each weighed by the worth of the one that came back. `order` sorts by `key` = 2 day + (0 came back, 1
-    censored): of two on one day, only one who came back and one censored can be compared. `rank`: of the score, from 1.
+    Two rows of numbers, a column per row; equal scores count 1/2. `order` sorts by score. A tree of many keys would not
+    stay in the processor's cache, so these are compared by their upper digits first, then within each by the lower.
     """
-    n, top = len(order), rank.max() + 1
-    pairs, right = np.zeros((n, 2)), np.zeros((n, 2))
-    key, ranked, weight, worth = key[order], rank[order], weight[order], worth[order]
-    tree, at, total = np.zeros(top, weight.dtype), np.zeros(top, weight.dtype), 0.0
-    end = n
-    while end > 0:  # from the last day to the first: those who stayed longer are in the tree
-        start = end
-        while start > 0 and key[start - 1] == key[end - 1]:
-            start -= 1
-        if key[start] % 2 == 0:
-            for k in range(start, end):
-                if worth[k] > 0:
-                    right[k, 0] = _below(tree, ranked[k] - 1) + 0.5 * at[ranked[k]]
-                    pairs[k, 0] = total
-        for k in range(start, end):
-            _add(tree, ranked[k], weight[k])
-            at[ranked[k]] += weight[k]
-            total += weight[k]
-        end = start
-    tree[:], at[:], total, start = 0, 0, 0.0, 0
-    while start < n:  # from the first day on: those who came back are in the tree
-        end = start
-        while end < n and key[end] == key[start]:
+    values = score[order]
+    run = np.cumsum(values != np.roll(values, 1))
+    key, weight, mass = key[order], weight[order], mass[order]
+    digits = int(key.max()).bit_length() // 2
+    if digits < 7:
+        told = _walk(np.zeros_like(run), run, key, weight, mass)
+    else:
+        upper, lower = key >> digits, key & (2**digits - 1)
+        told = _walk(np.zeros_like(run), run, upper, weight, mass)
+        by = np.argsort(upper.astype(np.uint16) if upper.max() < 2**16 else upper, kind="stable")  # by radix
+        told[:, by] += _walk(upper[by], run[by], lower[by], weight[by], mass[by])
+    by_row = np.empty_like(told)
+    by_row[:, order] = told
+    return by_row
+
+
+@njit(cache=True)
+def _walk(block: Ints, run: Ints, key: Ints, weight: Any, mass: Any) -> Floats:
+    """As `lower_scores`, within each block, of rows that lie in order of block and score; `run`: of equal scores."""
+    n = len(key)
+    told = np.zeros((2, n))
+    tree, total = np.zeros((key.max() + 2, 2), weight.dtype), weight[0]
+    start = 0
+    while start < n:
+        if start == 0 or block[start] != block[start - 1]:
+            tree[:] = 0
+            total = tree[0, 0]
+        end = start + 1
+        while end < n and run[end] == run[start] and block[end] == block[start]:
             end += 1
         for k in range(start, end):
-            right[k, 1] = total - _below(tree, ranked[k]) + 0.5 * at[ranked[k]]
-            pairs[k, 1] = total
-        if key[start] % 2 == 0:
+            told[0, k], told[1, k] = _larger_and_smaller(tree, key[k], total)
+        for k in range(start, end):
+            at = key[k] + 1
+            total += weight[k]
+            while at < len(tree):
+                tree[at, 0] += weight[k]
+                tree[at, 1] += mass[k]
+                at += at & -at
+        if end > start + 1:  # the mean of without and with the equals
             for k in range(start, end):
-                mass = weight[k] * worth[k]
-                _add(tree, ranked[k], mass)
-                at[ranked[k]] += mass
-                total += mass
+                larger, smaller = _larger_and_smaller(tree, key[k], total)
+                told[0, k] = (told[0, k] + larger) / 2
+                told[1, k] = (told[1, k] + smaller) / 2
         start = end
-    return pairs, right
+    return told
 
 
 @njit(cache=True)
-def auc_sums(order: Ints, score: Floats, case: Floats, control: Floats) -> Floats:
-    """Per row, the controls below a case or the cases above a control; ties count 1/2. `order` sorts by score."""
-    n, cases = len(order), case.sum()
+def _larger_and_smaller(tree: Any, key: int, total: Any) -> Any:
+    at, larger, smaller = key + 1, total, tree[0, 1]
+    while at > 0:
+        larger -= tree[at, 0]
+        at &= at - 1
+    at = key
+    while at > 0:
+        smaller += tree[at, 1]
+        at &= at - 1
+    return larger, smaller
+
+
+@njit(cache=True)
+def auc_sums(score: Any, case: Floats, control: Floats) -> Floats:
+    """Per row, the controls below a case or the cases above a control; ties count 1/2. Rows are sorted by score."""
+    n, cases = len(score), case.sum()
     told = np.zeros(n)
     below, cases_below = 0.0, 0.0
     start = 0
     while start < n:
         end, controls_here, cases_here = start, 0.0, 0.0
-        while end < n and score[order[end]] == score[order[start]]:
-            controls_here += control[order[end]]
-            cases_here += case[order[end]]
+        while end < n and score[end] == score[start]:
+            controls_here += control[end]
+            cases_here += case[end]
             end += 1
-        for row in order[start:end]:
+        for row in range(start, end):
             if case[row] > 0:
                 told[row] = below + 0.5 * controls_here
             elif control[row] > 0:

@@ -15,7 +15,7 @@ import polars as pl
 from shoptoolkit.contract import ContractError, EstimateTable, refused_row, to_polars
 from shoptoolkit.contract.check import days_asked
 from shoptoolkit.survival.accuracy.censoring import Followed, follow, slopes
-from shoptoolkit.survival.accuracy.concordance import ranks, share_row
+from shoptoolkit.survival.accuracy.concordance import scores, share_row
 from shoptoolkit.survival.risk import Floats, Ints, risk_tables, spell_names
 
 _LEAST = 10  # customers on either side, below which no interval is told
@@ -152,12 +152,13 @@ def auc_at(
         spells, train=train, ties=ties, level=level, cluster=cluster, names=names | ({score: "score"} if score else {})
     )
     if score is None:
-        scores = 1 - survival_at(predicted, sample.table, wanted, id)
-        terms = _terms(sample, wanted, lambda k: _areas(sample, wanted[k], scores[k], np.argsort(scores[k])))
+        surviving = survival_at(predicted, sample.table, wanted, id)
     else:
-        rank = ranks(sample.table, score).astype(float)
-        order = np.argsort(rank)
-        terms = _terms(sample, wanted, lambda k: _areas(sample, wanted[k], rank, order))
+        values = scores(sample.table, score).astype(float)
+    order = np.arange(len(sample.table))
+    terms = _terms(
+        sample, wanted, lambda k: _areas(sample, wanted[k], -surviving[k] if score is None else values, order)
+    )
     what = f"share of pairs of {_unit(cluster)}s, one back by the day and one not, with the higher score on the first"
     mean = _mean_area(sample, wanted, terms)
     question = "Do the predictions tell who is back by a day?"
@@ -165,9 +166,14 @@ def auc_at(
 
 
 def survival_at(predicted: Any, table: pl.DataFrame, days: Floats, id: str) -> Floats:
-    """Predicted survival, a row per day and a column per spell; found by one hash join, whatever the order."""
-    frame = read_predicted(predicted, table, id)
-    frame = frame.filter(pl.col("duration_days").is_in(days))
+    """Predicted survival, a row per day and a column per spell; read off as it lies, or found by one hash join."""
+    frame = _columns(predicted, table, id)
+    if _lies_by_spell(frame[id], table["customer_id"].cast(frame[id].dtype), len(days)):
+        by_spell = (frame[name].to_numpy().reshape(-1, len(days)) for name in ("duration_days", "survival"))
+        told_days, told = by_spell
+        if (told_days == days).all() and ((told >= 0) & (told <= 1)).all():
+            return np.ascontiguousarray(told.T)
+    frame = read_predicted(predicted, table, id).filter(pl.col("duration_days").is_in(days))
     surviving = np.full((len(days), len(table)), np.nan)
     surviving[np.searchsorted(days, frame["duration_days"].to_numpy()), frame["row"].to_numpy()] = frame["survival"]
     told = np.isfinite(surviving)
@@ -186,6 +192,25 @@ def survival_at(predicted: Any, table: pl.DataFrame, days: Floats, id: str) -> F
 
 def read_predicted(predicted: Any, table: pl.DataFrame, id: str) -> pl.DataFrame:
     """Predictions for the spells at hand: row (of the spell in `table`), duration_days, survival (a share)."""
+    frame, ids = _columns(predicted, table, id), table["customer_id"]
+    rows = pl.DataFrame({id: ids.cast(frame[id].dtype), "row": np.arange(len(ids))})
+    found = frame.join(rows, on=id)
+    if bad := len(found) - int(found["survival"].is_between(0, 1).sum()):
+        raise ContractError(f"predicted: {bad:,} values of 'survival' are null or not between 0 and 1.")
+    return found
+
+
+def _lies_by_spell(told: pl.Series, ids: pl.Series, each: int) -> bool:
+    """Do predictions lie as `predict_survival` returns them, so many rows of the first spell, then of the next?"""
+    return (
+        len(told) == each * len(ids)
+        and all((told.gather_every(each, at) == ids).all() for at in (0, each - 1))
+        and (told != told.shift()).sum() == len(ids) - 1
+    )
+
+
+def _columns(predicted: Any, table: pl.DataFrame, id: str) -> pl.DataFrame:
+    """The predictions' id, duration_days and survival, checked by column."""
     frame = to_polars(predicted)
     if absent := [name for name in (id, "duration_days", "survival") if name not in frame.columns]:
         raise ContractError(f"predicted: no column {', '.join(map(repr, absent))}. It has: {', '.join(frame.columns)}.")
@@ -197,11 +222,7 @@ def read_predicted(predicted: Any, table: pl.DataFrame, id: str) -> pl.DataFrame
         )
     if frame[id].dtype.is_integer() != ids.dtype.is_integer():
         raise ContractError(f"predicted: {id!r} is {frame[id].dtype}, but {ids.dtype} in spells; make them the same.")
-    rows = pl.DataFrame({id: ids.cast(frame[id].dtype), "row": np.arange(len(ids))})
-    found = frame.select(id, pl.col("duration_days", "survival").cast(pl.Float64)).join(rows, on=id)
-    if bad := len(found) - int(found["survival"].is_between(0, 1).sum()):
-        raise ContractError(f"predicted: {bad:,} values of 'survival' are null or not between 0 and 1.")
-    return found
+    return frame.select(id, pl.col("duration_days", "survival").cast(pl.Float64))
 
 
 class _Term(NamedTuple):
@@ -224,6 +245,7 @@ def _squares(sample: Followed, day: float, surviving: Floats) -> _Term:
 
 
 def _areas(sample: Followed, day: float, score: Floats, order: Ints) -> _Term | str:
+    """`order`: that of the scores of the day before, which often is today's; it is brought up to date."""
     from shoptoolkit.survival.accuracy.kernels import auc_sums
 
     worth, away = sample.worth(day), sample.beyond(day).astype(float)
@@ -231,7 +253,10 @@ def _areas(sample: Followed, day: float, score: Floats, order: Ints) -> _Term | 
     counts = {"known to be back": sample.weight[worth > 0].sum(), "known to stay away longer": control.sum()}
     if few := [f"only {n:g} {what}" for what, n in counts.items() if n < _LEAST]:
         return f"{' and '.join(few)}; an interval by the normal law needs at least {_LEAST} of each."
-    right = auc_sums(order, score, case, control)
+    if (np.diff(score[order]) < 0).any():
+        order[:] = np.argsort(score)
+    right = np.empty(len(order))
+    right[order] = auc_sums(score[order], case[order], control[order])
     cases, controls = case.sum(), control.sum()
     value = float(case @ right) / (cases * controls)
     back = worth * (right / controls - value) / cases
