@@ -132,6 +132,19 @@ def backtest(
     ----------
     Fader, Hardie and Lee (2005), Marketing Science 24, 275-284, conditional expectations. Czado, Gneiting and Held
     (2009), Biometrics 65, 1254-1261, on the transform of counts.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(1)  # 200 customers with rates of their own, who leave after an order in five
+    >>> left = np.where(rng.random((200, 9)) < 0.2, 1e4, 1)
+    >>> waits = left * rng.exponential(1 / rng.gamma(1, 0.03, (200, 1)), (200, 9))
+    >>> days = np.cumsum(np.column_stack([rng.integers(0, 90, 200), waits]), axis=1).clip(max=400)
+    >>> moments = pl.datetime(2024, 1, 1) + pl.duration(hours="hours")
+    >>> orders = pl.DataFrame({"customer_id": np.repeat(np.arange(200), 10), "hours": 24 * days.ravel()})
+    >>> orders = orders.select("customer_id", ordered_at=moments, history_known=True)
+    >>> told = backtest(orders, origins=["2024-06-01"], horizon_days=60, as_of="2024-10-01", rng=1, draws=20)
+    >>> told.table.filter(kind="all")["observed"][0]
+    97
     """
     check_level(level)
     choose("model", model, _MODELS)
