@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from functools import partial
 from itertools import pairwise
-from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -22,6 +21,7 @@ from shoptoolkit.contract import Contract, ContractError, Orders, require, to_po
 from shoptoolkit.contract.arrays import Floats
 from shoptoolkit.contract.check import check_level, check_number, choose
 from shoptoolkit.contract.clock import day_of, local_day
+from shoptoolkit.contract.estimates import z_of
 from shoptoolkit.contract.show import html_table
 from shoptoolkit.survival.orders.fit import OrdersFit, fit_orders
 from shoptoolkit.survival.orders.summaries import summarise_orders
@@ -169,7 +169,7 @@ def backtest(
         parts += kinds
         told.append(rows)
     seen = pl.concat(told)
-    z = NormalDist().inv_cdf(0.5 + level / 2)
+    z = z_of(level)
     histogram, p_value = _flatness(seen, z)
     return Backtest(
         table=_judged(pl.concat(parts), pl.concat(errors), z),

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from numbers import Real
-from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ import polars as pl
 
 from shoptoolkit.contract import to_polars
 from shoptoolkit.contract.check import check_level, check_number, check_span, choose, listed
+from shoptoolkit.contract.estimates import z_of
 from shoptoolkit.contract.show import html_table
 from shoptoolkit.survival.orders.histories import MODELS, Floats, Histories, Model, parameters, read_histories, slopes
 from shoptoolkit.survival.orders.optimum import climb, parameter_table
@@ -229,7 +229,7 @@ class OrdersFit:
         """The function, and how far its interval reaches either way (delta method)."""
         value, slopes = self._with_slopes(of, rows)
         variance = np.einsum("ki,kl,li->i", slopes, self.covariance, slopes, optimize=True)
-        return value, NormalDist().inv_cdf(0.5 + self.level / 2) * np.sqrt(np.maximum(variance, 0))
+        return value, z_of(self.level) * np.sqrt(np.maximum(variance, 0))
 
 
 def fit_orders(
