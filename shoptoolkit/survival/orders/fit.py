@@ -174,12 +174,13 @@ class OrdersFit:
     def expected_new(self, days: Sequence[float]) -> pl.DataFrame:
         """How many repeat orders does a new customer place, on average, by each of these days after the first order?
 
-        Covariates, if any, are taken as 0. Returns days, expected_orders, expected_orders_low, expected_orders_high.
+        Covariates, if any, are taken as 0. Columns: duration_days, expected_orders, expected_orders_low and
+        expected_orders_high.
         """
         covariates = dict.fromkeys((*self.covariates_rate, *self.covariates_dropout), 0.0)
         frame = pl.DataFrame({_X: [0], _LATE: [0.0], _AGE: [0.0], **covariates})
         parts = [self.expected_orders(frame, horizon_days=day).drop(*HISTORY) for day in days]
-        return pl.concat(parts).select(pl.Series("days", days, dtype=pl.Float64), pl.all())
+        return pl.concat(parts).select(pl.Series("duration_days", days, dtype=pl.Float64), pl.all())
 
     def _discount(self, rate: float) -> float:
         """Continuous discount per unit of time, of a rate per year."""
