@@ -67,7 +67,7 @@ def estimate_row(
     *, estimate: float, standard_error: float, level: float, null: float | None = None, **rest: Any
 ) -> dict[str, Any]:
     """One row of Estimates with a Wald interval; a two-sided p-value against `null` where one is given."""
-    reach = NormalDist().inv_cdf(0.5 + level / 2) * standard_error
+    reach = z_of(level) * standard_error
     p_value = None if null is None else _two_sided(estimate - null, standard_error)
     return {
         "estimate": estimate,
@@ -87,10 +87,15 @@ def refused_row(*, reason: str, level: float, **rest: Any) -> dict[str, Any]:
     return {"verdict": "refused", "reason": reason, "level": level, **rest}
 
 
+def z_of(level: float) -> float:
+    """How many standard errors an interval of this level reaches to either side, by the normal law."""
+    return NormalDist().inv_cdf(0.5 + level / 2)
+
+
 def wilson(share: npt.ArrayLike, n: npt.ArrayLike, level: float) -> tuple[Any, Any]:
     """Bounds of shares out of n (Wilson 1927, JASA 22, 209-212), n possibly effective; within 0 and 1."""
     share, n = np.asarray(share, dtype=float), np.asarray(n, dtype=float)
-    z = NormalDist().inv_cdf(0.5 + level / 2)
+    z = z_of(level)
     middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
     reach = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
     # at 0 and 1 the bound is the share itself, which arithmetic misses by a rounding error

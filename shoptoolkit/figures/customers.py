@@ -32,7 +32,7 @@ def orders_forecast(
     Parameters
     ----------
     forecast
-        days, expected_orders, expected_orders_low, expected_orders_high (as from `OrdersFit.expected_new`), and, where
+        duration_days, expected_orders, expected_orders_low, expected_orders_high (as from `OrdersFit.expected_new`), and, where
         they are known, observed_orders.
     fitted_until
         Day up to which the model was fitted: all after it is forecast.
@@ -40,15 +40,15 @@ def orders_forecast(
         What is counted, for the axis.
     """
     ax, blue = new_axes(ax), SERIES["blue"]
-    days, expected = forecast["days"], forecast["expected_orders"]
+    days, expected = forecast["duration_days"], forecast["expected_orders"]
     ax.plot(days, expected, color=blue)
     low, high = forecast["expected_orders_low"], forecast["expected_orders_high"]
     ax.fill_between(days, low, high, color=blue, alpha=0.17, linewidth=0)
     labels = [(float(days[-1]), float(expected[-1]), "expected", blue)]
     if "observed_orders" in forecast.columns:
         seen = forecast.drop_nulls("observed_orders")
-        ax.plot(seen["days"], seen["observed_orders"], color=INK, linestyle=(0, (6, 2)))
-        labels.append((float(seen["days"][-1]), float(seen["observed_orders"][-1]), "observed", INK))
+        ax.plot(seen["duration_days"], seen["observed_orders"], color=INK, linestyle=(0, (6, 2)))
+        labels.append((float(seen["duration_days"][-1]), float(seen["observed_orders"][-1]), "observed", INK))
     if fitted_until is not None:
         ax.axvline(fitted_until, color=FAINT, linewidth=1)
         place: dict[str, Any] = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points"}

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from statistics import NormalDist
 
 import numpy as np
 
+from shoptoolkit.contract.estimates import z_of
 from shoptoolkit.survival.risk import Floats, Ints, RiskTable
 
 _WORTH = 10  # independent returns that an estimate must be worth, and spells at risk, for a band
@@ -104,7 +104,7 @@ def equal_precision(ratio: float, level: float) -> float:
         rates, modes = eigh_tridiagonal((flow[1:] + flow[:-1]) / mass, -flow[1:-1] / np.sqrt(mass[1:] * mass[:-1]))
         return float((np.exp(-rates * np.log(ratio)) * (modes.T @ np.sqrt(mass)) ** 2).sum()) - level
 
-    pointwise = NormalDist().inv_cdf(0.5 + level / 2)
+    pointwise = z_of(level)
     return pointwise if ratio <= 1 else float(brentq(missing, 0.9 * pointwise, pointwise + 8, xtol=1e-5))
 
 
@@ -124,7 +124,7 @@ def highest(days: Ints, total: Floats, covariance: Callable[[Ints], Floats], lev
     scale = np.sqrt(np.diag(crossed))
     moves = scale > 1e-9 * scale.max()
     if not moves.any():  # all customers alike: nothing to be wrong about
-        return NormalDist().inv_cdf(0.5 + level / 2)
+        return z_of(level)
     crossed, scale = crossed[np.ix_(moves, moves)], scale[moves]
     correlation = crossed / np.outer(scale, scale)
     values, axes = np.linalg.eigh(correlation)

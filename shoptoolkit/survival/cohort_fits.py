@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -24,6 +23,7 @@ from scipy import optimize, special, stats
 from shoptoolkit.contract import ContractError, to_polars
 from shoptoolkit.contract.arrays import Floats
 from shoptoolkit.contract.check import check_level, check_number, choose
+from shoptoolkit.contract.estimates import z_of
 from shoptoolkit.contract.show import html_table
 from shoptoolkit.survival.cohorts import Cohorts
 
@@ -99,7 +99,7 @@ class CohortFit:
         share, lost = np.exp(end - begin), np.maximum(-np.expm1(end - begin), 1e-300)
         slope = (slope_end - slope_begin) / lost[:, None]  # of the logit
         variance = np.einsum("ij,jk,ik->i", slope, self.covariance, slope)
-        reach = NormalDist().inv_cdf(0.5 + self.level / 2)
+        reach = z_of(self.level)
         columns = {"period_number": periods.astype(int), "share": share}
         for name, spread in (("", variance), ("observed_", variance + 1 / np.maximum(n * share * lost, 1e-300))):
             for side, sign in (("low", -1), ("high", 1)):
@@ -339,7 +339,7 @@ def _observed(at_risk: Floats, lost: Floats) -> pl.DataFrame:
 
 
 def _table(names: Sequence[str], theta: Floats, variance: Floats, level: float) -> pl.DataFrame:
-    error, z = np.sqrt(variance), NormalDist().inv_cdf(0.5 + level / 2)
+    error, z = np.sqrt(variance), z_of(level)
     return pl.DataFrame(
         {
             "parameter": names,

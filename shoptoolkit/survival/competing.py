@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ import polars as pl
 
 from shoptoolkit.contract import ContractError
 from shoptoolkit.contract.check import check_level
+from shoptoolkit.contract.estimates import z_of
 from shoptoolkit.contract.show import html_table
 from shoptoolkit.survival.curves import milestones, read_at
 from shoptoolkit.survival.risk import Floats, Ints, RiskTable, refuse_early_end, risk_tables, spell_names
@@ -139,7 +139,7 @@ def _incidence(risk: RiskTable, cause: str, level: float) -> pl.DataFrame:
         + np.cumsum(share**2 * of_survival + 2 * share * of_cause + before * of_cause * (n - own) / n)
     )
     error = np.sqrt(np.maximum(variance, 0.0))
-    low, high = _log_log(share, error, NormalDist().inv_cdf(0.5 + level / 2))
+    low, high = _log_log(share, error, z_of(level))
     columns = {"duration_days": risk.days, "n_at_risk": risk.at_risk, "n_observed": own, "incidence": share}
     error[share > 1 - 1e-12] = np.nan  # all ended by this cause, as where Kaplan-Meier falls to 0
     table = pl.DataFrame({**columns, "standard_error": error, "incidence_low": low, "incidence_high": high})

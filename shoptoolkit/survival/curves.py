@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 
 from shoptoolkit.contract.check import check_level, choose, days_asked
+from shoptoolkit.contract.estimates import z_of
 from shoptoolkit.contract.show import html_table
 from shoptoolkit.survival.bands import Moves, band_days, equal_precision, highest
 from shoptoolkit.survival.risk import Floats, RiskTable, refuse_early_end, risk_tables, spell_names
@@ -179,7 +180,7 @@ def _curve(risk: RiskTable, *, level: float, interval: str) -> pl.DataFrame:
     survival = risk.survival
     variance, moves = _variance_log(risk)
     error_log = np.sqrt(variance)  # of log S
-    z = NormalDist().inv_cdf(0.5 + level / 2)
+    z = z_of(level)
     low, high = _interval(survival, error_log, z=z, interval=interval)
     band_low, band_high = _band(risk, survival, error_log, moves, level=level, interval=interval)
     is_over = survival == 0

@@ -8,7 +8,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ import polars as pl
 
 from shoptoolkit.contract import to_polars
 from shoptoolkit.contract.check import check_level, check_number, choose
+from shoptoolkit.contract.estimates import z_of
 from shoptoolkit.contract.show import html_table
 from shoptoolkit.survival.covariates import Covariates, asked, long_survival, refuse_collinear
 from shoptoolkit.survival.risk import Floats, spell_names
@@ -210,7 +210,7 @@ def _mend(model: str, why: str) -> str:
 
 def _table(fitter: Any, level: float) -> pl.DataFrame:
     estimate, error = fitter.params_.to_numpy(), fitter.standard_errors_.to_numpy()
-    reach = NormalDist().inv_cdf(0.5 + level / 2) * error
+    reach = z_of(level) * error
     return pl.DataFrame(
         {
             "parameter": [" ".join(name) for name in fitter.params_.index],

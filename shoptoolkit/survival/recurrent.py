@@ -7,7 +7,6 @@ In: all spells of each customer, `repurchase_spells(..., index="all")`. Out: `me
 from __future__ import annotations
 
 from dataclasses import dataclass
-from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ import polars as pl
 
 from shoptoolkit.contract import ContractError
 from shoptoolkit.contract.check import check_level
+from shoptoolkit.contract.estimates import z_of
 from shoptoolkit.survival.bands import Moves, band_days, highest
 from shoptoolkit.survival.curves import Curve
 from shoptoolkit.survival.risk import Floats, Ints, RiskTable, risk_tables, spell_names
@@ -176,7 +176,7 @@ def _mean(risk: RiskTable) -> _Mean:
 def _log_curve(mean: _Mean, level: float) -> pl.DataFrame:
     days = band_days(mean.risk, mean.relative)
     critical = highest(days, mean.moves.total, mean.moves.covariance, level) if len(days) else np.nan
-    z = NormalDist().inv_cdf(0.5 + level / 2)
+    z = z_of(level)
     bounds = [mean.estimate * np.exp(sign * width * mean.relative) for width in (z, critical) for sign in (-1, 1)]
     return _table(mean.risk.group, mean.risk.days, mean.estimate, mean.error, bounds, days)
 
@@ -197,7 +197,7 @@ def _difference(mean: _Mean, against: _Mean, level: float) -> pl.DataFrame:
 
     total = np.sum([one.moves.total[place] for one, place in zip(both, places)], axis=0)
     critical = highest(days, total, covariance, level) if len(days) else np.nan
-    z = NormalDist().inv_cdf(0.5 + level / 2)
+    z = z_of(level)
     bounds = [estimate + sign * width * error for width in (z, critical) for sign in (-1, 1)]
     return _table(f"{mean.risk.group} - {against.risk.group}", grid, estimate, error, bounds, days)
 

@@ -149,7 +149,7 @@ def at_the_door(spells: Any, *, by: str | None, cluster: str | None, names: Mapp
     if theirs["weight"] in kept.columns and theirs["customer_id"] not in kept.columns:
         kept = kept.with_row_index(theirs["customer_id"])  # a table of counts: each row its own customers
     table = require(kept, Spells, rename=names)
-    _refuse_nulls(table, {"weight": theirs["weight"], "cluster": cluster or ""})
+    refuse_nulls(table, {"weight": theirs["weight"], "cluster": cluster or ""})
     if cluster is None:
         _refuse_repeats(table["customer_id"], theirs["customer_id"])
     elif "weight" in table.columns:
@@ -187,14 +187,15 @@ def refuse_outcomes(covariates: Sequence[str], names: Mapping[str, str]) -> None
         raise ValueError(f"covariates has {', '.join(map(repr, taken))}: the id and the outcome; leave them out.")
 
 
-def _refuse_nulls(table: pl.DataFrame, names: Mapping[str, str]) -> None:
+def refuse_nulls(table: pl.DataFrame, names: Mapping[str, str]) -> None:
+    """Raise ContractError where a column must have no null; `names`: {the contract's: the caller's}."""
     for ours, theirs in names.items():
         if ours in table.columns and (nulls := table[ours].null_count()):
             raise ContractError(f"spells: {theirs!r} is null in {nulls:,} of {len(table):,} rows; fill or drop them.")
 
 
 def _refuse_repeats(ids: pl.Series, name: str) -> None:
-    if not _is_unique(ids):
+    if not is_unique(ids):
         raise ContractError(
             f"spells: {name!r} repeats ({len(ids):,} spells of {ids.n_unique():,} customers), and spells of one "
             "customer depend on each other. Take one index spell each, repurchase_spells(..., index='first'); or pass "
@@ -202,7 +203,7 @@ def _refuse_repeats(ids: pl.Series, name: str) -> None:
         )
 
 
-def _is_unique(ids: pl.Series) -> bool:
+def is_unique(ids: pl.Series) -> bool:
     """No id twice: neighbours if sorted, marks on a strip if the integers lie close, else a hash table."""
     if (ids >= ids.shift()).all():
         return not (ids == ids.shift()).any()

@@ -19,7 +19,7 @@ def fit():
 
 def test_the_forecast_is_drawn_beside_what_came(fit):
     table = fit.expected_new(range(1, 61)).with_columns(
-        observed_orders=pl.when(pl.col("days") <= 50).then(0.01 * pl.col("days"))
+        observed_orders=pl.when(pl.col("duration_days") <= 50).then(0.01 * pl.col("duration_days"))
     )
     ax = figures.orders_forecast(table, fitted_until=30, what="Repeat orders per new customer")
     expected, observed = ax.lines[:2]

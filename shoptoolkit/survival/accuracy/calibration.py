@@ -7,7 +7,6 @@ In: Spells and predictions, one row per customer and day. Out: `calibration` -> 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ import polars as pl
 
 from shoptoolkit.contract import ContractError, EstimateTable, estimate_row, refused_row
 from shoptoolkit.contract.check import check_number, check_span
+from shoptoolkit.contract.estimates import z_of
 from shoptoolkit.contract.show import html_table
 from shoptoolkit.survival.accuracy.censoring import Followed, follow
 from shoptoolkit.survival.accuracy.scores import read_predicted, survival_at
@@ -241,7 +241,7 @@ def d_calibration(
     covariance = (centred.T * sample.weight) @ centred / n**2
     gap = shares - 1 / bins
     inverse = np.linalg.pinv(covariance, rcond=1e-9, hermitian=True)
-    reach = NormalDist().inv_cdf(0.5 + level / 2) * np.sqrt(np.diag(covariance))
+    reach = z_of(level) * np.sqrt(np.diag(covariance))
     statistic = n * bins * float(gap @ gap)
     edges = np.arange(bins + 1) / bins
     return DCalibration(

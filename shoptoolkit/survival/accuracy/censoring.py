@@ -11,15 +11,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from shoptoolkit.contract import ContractError
+from shoptoolkit.contract.arrays import Flags
 from shoptoolkit.contract.check import check_level, choose
 from shoptoolkit.survival.risk import Floats, Ints, RiskTable, risk_tables
 from shoptoolkit.survival.spells import at_the_door
-
-Flags = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

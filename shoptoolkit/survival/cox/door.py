@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import polars as pl
 
 from shoptoolkit.contract import ContractError
-from shoptoolkit.survival.spells import _is_unique, at_the_door
+from shoptoolkit.survival.spells import at_the_door, is_unique
 
 TOTAL, PWP = ("ag", "pwp_total"), ("pwp_total", "pwp_gap")
 
@@ -51,7 +51,7 @@ def cox_door(
 
 
 def _refuse_repeats(frame: pl.DataFrame, id: str) -> None:
-    if id in frame.columns and not _is_unique(frame[id]):
+    if id in frame.columns and not is_unique(frame[id]):
         raise ContractError(
             f"spells: {id!r} repeats ({len(frame):,} spells of {frame[id].n_unique():,} customers). Take one index "
             "spell each, repurchase_spells(..., index='first'); or say how orders recur: recurrent='ag', 'pwp_total' "

@@ -1,7 +1,7 @@
 """What makes customers come back sooner? Cox regression, for one spell per customer or for recurrent orders.
 
-In: Spells with covariates. Out: `fit_cox` -> `CoxFit`, with its baseline and predicted survival; `schoenfeld_test` asks
-whether the hazards are proportional. The likelihood is in likelihood.py.
+In: Spells with covariates. Out: `fit_cox` -> `CoxFit`, with its baseline and predicted survival. The likelihood is in
+likelihood.py.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -17,10 +16,11 @@ import polars as pl
 
 from shoptoolkit.contract import ContractError, to_polars
 from shoptoolkit.contract.check import check_level, check_number, choose, listed
+from shoptoolkit.contract.estimates import z_of
 from shoptoolkit.contract.show import html_table
 from shoptoolkit.survival.covariates import Covariates, asked, long_survival
 from shoptoolkit.survival.cox.door import PWP, cox_door
-from shoptoolkit.survival.cox.likelihood import Floats, Ints, Rows, State, cluster_scores, evaluate, maximise, prepare
+from shoptoolkit.survival.cox.likelihood import Floats, Ints, Rows, State, cluster_scores, maximise, prepare
 from shoptoolkit.survival.risk import spell_names
 from shoptoolkit.survival.spells import refuse_outcomes
 
@@ -259,7 +259,7 @@ def _table(model: _Model, level: float) -> pl.DataFrame:
                 "errors need more clusters than coefficients. Take fewer covariates, or a finer cluster=."
             )
         told["robust_error"] = error = np.sqrt(np.diag(variance @ (parts.T @ parts) @ variance)) / scale
-    reach = NormalDist().inv_cdf(0.5 + level / 2) * error
+    reach = z_of(level) * error
     return pl.DataFrame(
         {
             "covariate": model.covariates.names,
@@ -318,71 +318,6 @@ def _hazard_at(model: _Model, code: Ints, days: Floats) -> Floats:
         steps = np.concatenate([[0.0], cumulated[begin:end]])
         found[code == one] = steps[np.searchsorted(rows.times[begin:end], days[code == one], side="right")]
     return found
-
-
-def schoenfeld_test(fit: CoxFit, *, transform: str = "log") -> pl.DataFrame:
-    """Are the hazards proportional, or does a covariate's effect fade or grow with the days?
-
-    The score test of adding covariate times g(days) to the model (Grambsch and Therneau 1994, Biometrika 81, 515-526),
-    with the information of every event time as it is, not averaged; ties, entries, strata and weights are those of
-    the fit. A fit with robust errors gets the robust test.
-
-    Parameters
-    ----------
-    fit
-        An unpenalised fit.
-    transform
-        g: "log", "identity", or "rank" of the repurchase among all (its place does not depend on outliers).
-
-    Returns
-    -------
-    pl.DataFrame
-        covariate (at last "all together"), slope (how much the coefficient grows per unit of g, to first order),
-        chi_squared, degrees_of_freedom, p_value (small: not proportional; null: differs at one event time only).
-    """
-    from scipy.stats import chi2
-
-    choose("transform", transform, ("log", "identity", "rank"))
-    rows, state = fit._model.rows, fit._model.state
-    if fit._model.penalty:
-        raise ValueError(f"the fit has penalty {fit._model.penalty:g}; the test needs a fit without.")
-    g = _transformed(rows, transform)
-    with_g, squared = evaluate(rows, state.beta, g), evaluate(rows, state.beta, g**2)
-    projection = np.linalg.solve(state.information, with_g.information)
-    left = squared.information - with_g.information @ projection
-    variance = left
-    if len(rows.cluster):
-        parts = cluster_scores(rows, state.beta, g) - cluster_scores(rows, state.beta) @ projection
-        variance = parts.T @ parts
-    known = np.diag(left) > 1e-9 * np.diag(squared.information)
-    if not known.any():
-        raise ValueError("no covariate differs among those at risk at two event times, so no change over time is seen.")
-    score, variance = with_g.score[known], variance[np.ix_(known, known)]
-    values, slopes = np.full((2, len(known)), np.nan)
-    values[known], slopes[known] = score**2 / np.diag(variance), score / np.diag(left)[known]
-    values = np.append(values, score @ np.linalg.solve(variance, score))
-    freedom = [1] * len(known) + [int(known.sum())]
-    table = pl.DataFrame(
-        {
-            "covariate": [*fit.table["covariate"], "all together"],
-            "slope": np.append(slopes / fit._model.scale, np.nan),
-            "chi_squared": values,
-            "degrees_of_freedom": freedom,
-            "p_value": chi2.sf(values, freedom),
-        }
-    )
-    return table.with_columns(pl.col("slope", "chi_squared", "p_value").fill_nan(None))
-
-
-def _transformed(rows: Rows, transform: str) -> Floats:
-    g = rows.times
-    if transform == "log":
-        g = np.log(g)
-    if transform == "rank":  # the mean rank of the repurchases of a day, as a share of all
-        _, place = np.unique(g, return_inverse=True)
-        count = np.bincount(place, rows.deaths)
-        g = ((np.cumsum(count) - (count - 1) / 2) / count.sum())[place]
-    return g - np.average(g, weights=rows.deaths)
 
 
 def _check_options(

@@ -22,13 +22,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from shoptoolkit.contract import ContractError
-from shoptoolkit.contract.arrays import Floats, Ints
+from shoptoolkit.contract.arrays import Flags, Floats, Ints
 from shoptoolkit.survival.covariates import refuse_collinear
 
-Flags = npt.NDArray[np.bool_]
 _ROUNDS, _HALVINGS = 50, 30
 _DONE = 1e-16  # squared distance to the maximum in standard errors
 _CACHED = 10_000  # sums by more event times do not fit into the cache, so rows are sorted by them

@@ -17,7 +17,7 @@ from shoptoolkit.contract import ContractError, Spells, require, to_polars
 from shoptoolkit.contract.check import check_level
 from shoptoolkit.contract.clock import moment
 from shoptoolkit.survival.hazard.rows import MOST_PERIODS, Piece, Waits
-from shoptoolkit.survival.spells import _refuse_nulls, refuse_absent
+from shoptoolkit.survival.spells import refuse_absent, refuse_nulls
 from shoptoolkit.trees.door import check_growth, feature_names, some_customers
 from shoptoolkit.trees.encoding import Encoder, matrix
 
@@ -59,7 +59,7 @@ def read(
     _refuse_unwatched(table, theirs["duration_days"])
     kept = [name for name in names if name in table.columns]
     known = require(table.select(kept), Spells, rename=names)
-    _refuse_nulls(known, {name: theirs[name] for name in ("weight", "started_at")[: 1 + timed]})
+    refuse_nulls(known, {name: theirs[name] for name in ("weight", "started_at")[: 1 + timed]})
     return known.hstack(table.select(chosen)), chosen
 
 

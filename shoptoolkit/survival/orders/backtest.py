@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from functools import partial
 from itertools import pairwise
-from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -22,6 +21,7 @@ from shoptoolkit.contract import Contract, ContractError, Orders, require, to_po
 from shoptoolkit.contract.arrays import Floats
 from shoptoolkit.contract.check import check_level, check_number, choose
 from shoptoolkit.contract.clock import day_of, local_day
+from shoptoolkit.contract.estimates import z_of
 from shoptoolkit.contract.show import html_table
 from shoptoolkit.survival.orders.fit import OrdersFit, fit_orders
 from shoptoolkit.survival.orders.summaries import summarise_orders
@@ -132,6 +132,19 @@ def backtest(
     ----------
     Fader, Hardie and Lee (2005), Marketing Science 24, 275-284, conditional expectations. Czado, Gneiting and Held
     (2009), Biometrics 65, 1254-1261, on the transform of counts.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(1)  # 200 customers with rates of their own, who leave after an order in five
+    >>> left = np.where(rng.random((200, 9)) < 0.2, 1e4, 1)
+    >>> waits = left * rng.exponential(1 / rng.gamma(1, 0.03, (200, 1)), (200, 9))
+    >>> days = np.cumsum(np.column_stack([rng.integers(0, 90, 200), waits]), axis=1).clip(max=400)
+    >>> moments = pl.datetime(2024, 1, 1) + pl.duration(hours="hours")
+    >>> orders = pl.DataFrame({"customer_id": np.repeat(np.arange(200), 10), "hours": 24 * days.ravel()})
+    >>> orders = orders.select("customer_id", ordered_at=moments, history_known=True)
+    >>> told = backtest(orders, origins=["2024-06-01"], horizon_days=60, as_of="2024-10-01", rng=1, draws=20)
+    >>> told.table.filter(kind="all")["observed"][0]
+    97
     """
     check_level(level)
     choose("model", model, _MODELS)
@@ -156,7 +169,7 @@ def backtest(
         parts += kinds
         told.append(rows)
     seen = pl.concat(told)
-    z = NormalDist().inv_cdf(0.5 + level / 2)
+    z = z_of(level)
     histogram, p_value = _flatness(seen, z)
     return Backtest(
         table=_judged(pl.concat(parts), pl.concat(errors), z),

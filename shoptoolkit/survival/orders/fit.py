@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from numbers import Real
-from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ import polars as pl
 
 from shoptoolkit.contract import to_polars
 from shoptoolkit.contract.check import check_level, check_number, check_span, choose, days_asked, listed
+from shoptoolkit.contract.estimates import z_of
 from shoptoolkit.contract.show import html_table
 from shoptoolkit.survival.orders.histories import MODELS, Floats, Histories, Model, parameters, read_histories, slopes
 from shoptoolkit.survival.orders.optimum import climb, parameter_table
@@ -174,13 +174,14 @@ class OrdersFit:
     def expected_new(self, days: float | Sequence[float]) -> pl.DataFrame:
         """How many repeat orders does a new customer place, on average, by each of these days after the first order?
 
-        Covariates, if any, are taken as 0. Returns days, expected_orders, expected_orders_low, expected_orders_high.
+        Covariates, if any, are taken as 0. Columns: duration_days, expected_orders, expected_orders_low and
+        expected_orders_high.
         """
         wanted = days_asked(days, positive=True)
         covariates = dict.fromkeys((*self.covariates_rate, *self.covariates_dropout), 0.0)
         frame = pl.DataFrame({_X: [0], _LATE: [0.0], _AGE: [0.0], **covariates})
         parts = [self.expected_orders(frame, horizon_days=day).drop(*HISTORY) for day in wanted]
-        return pl.concat(parts).select(pl.Series("days", wanted), pl.all())
+        return pl.concat(parts).select(pl.Series("duration_days", wanted), pl.all())
 
     def _discount(self, rate: float) -> float:
         """Continuous discount per unit of time, of a rate per year."""
@@ -230,7 +231,7 @@ class OrdersFit:
         """The function, and how far its interval reaches either way (delta method)."""
         value, slopes = self._with_slopes(of, rows)
         variance = np.einsum("ki,kl,li->i", slopes, self.covariance, slopes, optimize=True)
-        return value, NormalDist().inv_cdf(0.5 + self.level / 2) * np.sqrt(np.maximum(variance, 0))
+        return value, z_of(self.level) * np.sqrt(np.maximum(variance, 0))
 
 
 def fit_orders(

@@ -14,7 +14,7 @@ import polars as pl
 from shoptoolkit.contract import ContractError, to_polars
 from shoptoolkit.contract.arrays import Floats, Ints
 from shoptoolkit.survival.orders.summaries import HISTORY
-from shoptoolkit.survival.spells import _is_unique as is_unique
+from shoptoolkit.survival.spells import is_unique
 
 _X, _LATE, _AGE = HISTORY
 _HUGE = 1e5  # opportunities or repeat orders beyond this are no whole days but seconds

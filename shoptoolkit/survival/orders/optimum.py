@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +15,7 @@ import polars as pl
 from scipy.optimize import minimize
 
 from shoptoolkit.contract.arrays import Floats
+from shoptoolkit.contract.estimates import z_of
 
 Objective = Callable[[Floats], tuple[float, Floats]]
 _VAGUE = 2.0  # standard error of a log parameter: an interval over more than a factor 50 either way tells nothing
@@ -121,7 +121,7 @@ def parameter_table(found: Optimum, names: Sequence[str], n_logs: int, level: fl
     inverse = (vectors / np.where(flat, 1e-9, values)) @ vectors.T
     error = np.sqrt(np.diag(inverse))
     tied = np.abs(inverse) > 0.95 * np.outer(error, error)  # as a and b, of which only the ratio is known
-    z = NormalDist().inv_cdf(0.5 + level / 2)
+    z = z_of(level)
     is_log = np.arange(len(names)) < n_logs
     told = (error < _VAGUE) & ~(tied & found.endless).any(axis=1)
     with np.errstate(over="ignore"):

@@ -8,7 +8,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from scipy.stats import spearmanr
 
 from shoptoolkit.contract import ContractError, to_polars
 from shoptoolkit.contract.check import check_level, check_number
+from shoptoolkit.contract.estimates import z_of
 from shoptoolkit.contract.show import html_table
 from shoptoolkit.survival.orders.optimum import Floats, climb, parameter_table
 
@@ -87,7 +87,7 @@ class SpendFit:
         slopes = [np.log(mean_order(self.at + h, x, m) / mean_order(self.at - h, x, m)) / 2e-4 for h in by]
         error = np.sqrt(np.maximum(np.einsum("ki,kl,li->i", slopes, self.covariance, slopes, optimize=True), 0))
         value = mean_order(self.at, x, m)
-        factor = np.exp(np.minimum(NormalDist().inv_cdf(0.5 + self.level / 2) * error, 300))
+        factor = np.exp(np.minimum(z_of(self.level) * error, 300))
         kept = [name for name in ("customer_id", "repeat_orders", "mean_value") if name in table.columns]
         return table.select(kept).with_columns(
             expected_value=value, expected_value_low=value / factor, expected_value_high=value * factor
@@ -225,7 +225,7 @@ def _correlation(x: Floats, m: Floats, level: float) -> tuple[float, float, floa
     if np.ptp(x) == 0:
         return 0.0, -1.0, 1.0
     rank = float(np.clip(spearmanr(x, m).statistic, -1, 1))
-    middle, reach = np.arctanh(rank * (1 - 1e-12)), NormalDist().inv_cdf(0.5 + level / 2) * np.sqrt(1.06 / (len(x) - 3))
+    middle, reach = np.arctanh(rank * (1 - 1e-12)), z_of(level) * np.sqrt(1.06 / (len(x) - 3))
     return rank, float(np.tanh(middle - reach)), float(np.tanh(middle + reach))
 
 
