@@ -131,7 +131,7 @@ def _incidence(risk: RiskTable, cause: str, level: float) -> pl.DataFrame:
     own = _ends_of(risk, cause)
     n = np.maximum(risk.at_risk, 1).astype(float)
     before = np.concatenate([[1.0], risk.survival[:-1]])
-    share = np.cumsum(before * own / n)
+    share = np.minimum(np.cumsum(before * own / n), 1.0)
     of_survival, of_cause = risk.greenwood, before * own / n**2
     variance = (
         share**2 * np.cumsum(of_survival)

@@ -235,3 +235,11 @@ def test_the_figure_draws_what_the_table_tells():
     drawn = [segment[:, 1] for segment in ax.collections[0].get_segments()]
     assert np.array(drawn) == pytest.approx(told.table.select("low", "high").to_numpy())
     assert "day 1" in ax.get_xlabel()
+
+
+def test_calibration_of_one_outcome_only_is_refused():
+    spells = pl.DataFrame({"customer_id": range(20), "duration_days": 5.0, "repurchased": True})
+    half = spells.select("customer_id", duration_days=5.0, survival=0.5)
+    told = calibration(spells, half, horizon_days=5).overall.table
+    assert told["verdict"].to_list() == ["refused"] * 2
+    assert told["reason"][0].startswith("20 known to be back and 0 to stay away longer; an error needs both")

@@ -152,10 +152,14 @@ def _overall(sample: Followed, day: float, surviving: Floats, level: float) -> E
     common |= {"horizon_days": day, "n": sample.n, "level": level}
     gap = common | {"metric": "observed_less_predicted", "estimand": "mean of what came true less predicted survival"}
     slope = common | {"metric": "calibration_slope", "estimand": "slope of what came true on predicted survival"}
-    if day > sample.end:
-        reason = f"follow-up ends before; the largest usable horizon is day {sample.end:g}."
+    back, away = sample.worth(day), sample.beyond(day).astype(float)
+    reason = f"follow-up ends before; the largest usable horizon is day {sample.end:g}." if day > sample.end else ""
+    if not reason and (sample.n < 10 or not back.any() or not away.any()):
+        few = f"{sample.weight @ (back > 0):g} known to be back and {sample.weight @ away:g} to stay away longer"
+        reason = f"{few}; an error needs both, and at least 10 customers."
+    if reason:
         return EstimateTable.from_rows(refused_row(reason=reason, **one) for one in (gap, slope))
-    back, away = sample.worth(day), sample.beyond(day) / sample.share[sample.at(day)]
+    away /= sample.share[sample.at(day)]
     worth, n = sample.weight * (back + away), sample.weight.sum()
 
     def row(value: float, slope_of: Floats, null: float, one: dict[str, Any]) -> dict[str, Any]:
