@@ -32,8 +32,8 @@ def orders_forecast(
     Parameters
     ----------
     forecast
-        duration_days, expected_orders, expected_orders_low, expected_orders_high (as from `OrdersFit.expected_new`), and, where
-        they are known, observed_orders.
+        duration_days, expected_orders, expected_orders_low, expected_orders_high (as from `OrdersFit.expected_new`),
+        and, where they are known, observed_orders.
     fitted_until
         Day up to which the model was fitted: all after it is forecast.
     what
