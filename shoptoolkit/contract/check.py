@@ -222,21 +222,24 @@ def _failures(
 ) -> pl.DataFrame:
     """One row per bad row: its number and, as r0, r1 ..., whether it is "valid" or "invalid" by each rule.
 
-    The dataframely schema is built from the columns present (it raises on a missing optional column). Columns that the
-    contract does not know stay outside: they may have any name.
+    The rules look at the columns present, and dataframely at what they say. Columns that the contract does not know stay
+    outside: they may have any name.
     """
     flags = {f"{_UNREAD}{name}": flags for name, flags in unread.items()}
-    known = aligned.select(name for name in contract.fields if name in aligned.columns)
-    looked = known.with_columns(**flags).with_row_index(_ROW)
-    body: dict[str, Any] = {f"c{i}": dy.Any(alias=name) for i, name in enumerate(looked.columns)}
-    body |= {f"r{i}": _row_rule(rule) for i, rule in enumerate(rules.values())}
+    known = aligned.select(name for name in contract.fields if name in aligned.columns).with_columns(**flags)
+    told = (rule.fill_null(True).alias(f"k{i}") for i, rule in enumerate(rules.values()))
+    kept = known.lazy().select(told).collect()  # lazy, as one rule repeats the others
+    looked = kept.with_row_index(_ROW)
+    if all(kept.select(pl.all().all()).row(0)):
+        return looked.clear()
+    body: dict[str, Any] = {"row": dy.Any(alias=_ROW)} | {f"k{i}": dy.Any() for i in range(len(rules))}
+    body |= {f"r{i}": _row_rule(pl.col(f"k{i}")) for i in range(len(rules))}
     schema: Any = type("Present", (dy.Schema,), body)
-    _, failure = schema.filter(looked)
-    return failure.details() if len(failure) else looked.clear()
+    return schema.filter(looked)[1].details()
 
 
 def _row_rule(rule: pl.Expr) -> Any:
-    return dy.rule()(lambda _: rule.fill_null(True))
+    return dy.rule()(lambda _: rule)
 
 
 def _without(frame: pl.DataFrame, rows: pl.Series) -> pl.DataFrame:

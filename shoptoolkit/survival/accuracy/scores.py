@@ -176,8 +176,7 @@ def survival_at(predicted: Any, table: pl.DataFrame, days: Floats, id: str) -> F
     """Predicted survival, a row per day and a column per spell; read off as it lies, or found by one hash join."""
     frame = _columns(predicted, table, id)
     if _lies_by_spell(frame[id], table["customer_id"].cast(frame[id].dtype), len(days)):
-        by_spell = (frame[name].to_numpy().reshape(-1, len(days)) for name in ("duration_days", "survival"))
-        told_days, told = by_spell
+        told_days, told = (frame[name].to_numpy().reshape(-1, len(days)) for name in ("duration_days", "survival"))
         if (told_days == days).all() and ((told >= 0) & (told <= 1)).all():
             return np.ascontiguousarray(told.T)
     frame = read_predicted(predicted, table, id).filter(pl.col("duration_days").is_in(days))
@@ -257,13 +256,15 @@ def _areas(sample: Followed, day: float, score: Floats, order: Ints) -> _Term | 
 
     worth, away = sample.worth(day), sample.beyond(day).astype(float)
     case, control = sample.weight * worth, sample.weight * away
-    counts = {"known to be back": sample.weight[worth > 0].sum(), "known to stay away longer": control.sum()}
+    counts = {"known to be back": sample.weight @ (worth > 0), "known to stay away longer": control.sum()}
     if few := [f"only {n:g} {what}" for what, n in counts.items() if n < _LEAST]:
         return f"{' and '.join(few)}; an interval by the normal law needs at least {_LEAST} of each."
-    if (np.diff(score[order]) < 0).any():
+    values = score[order]
+    if (values[1:] < values[:-1]).any():
         order[:] = np.argsort(score)
+        values = score[order]
     right = np.empty(len(order))
-    right[order] = auc_sums(score[order], case[order], control[order])
+    right[order] = auc_sums(values, case[order], control[order])
     cases, controls = case.sum(), control.sum()
     value = float(case @ right) / (cases * controls)
     back = worth * (right / controls - value) / cases
