@@ -174,7 +174,7 @@ def _rules(frame: pl.DataFrame, contract: Contract, unread: Mapping[str, pl.Seri
         for name, flag in flagged.items()
     }
     for text, rule in (_of_fields(frame, contract) | _of_rows(frame, contract)).items():
-        known = [flagged[name] for name in rule.meta.root_names() if name in flagged]
+        known = [flag for name, flag in flagged.items() if name in rule.meta.root_names()]
         rules[text] = pl.any_horizontal(rule, *known) if known else rule  # what is unreadable has no second fault
     if "event_id" in frame.columns and contract is Events:
         rules["event_id is repeated (the first good row with it is kept)"] = _is_first("event_id", rules.values())
@@ -222,14 +222,13 @@ def _failures(
 ) -> pl.DataFrame:
     """One row per bad row: its number and, as r0, r1 ..., whether it is "valid" or "invalid" by each rule.
 
-    The rules look at the columns present, and dataframely at what they say. Columns that the contract does not know stay
-    outside: they may have any name.
+    The rules look at the columns that are present and known (others may have any name), dataframely at their verdicts.
     """
     flags = {f"{_UNREAD}{name}": flags for name, flags in unread.items()}
     known = aligned.select(name for name in contract.fields if name in aligned.columns).with_columns(**flags)
-    told = (rule.fill_null(True).alias(f"k{i}") for i, rule in enumerate(rules.values()))
+    told = (rule.alias(f"k{i}") for i, rule in enumerate(rules.values()))
     kept = known.lazy().select(told).collect()  # lazy, as one rule repeats the others
-    looked = kept.with_row_index(_ROW)
+    looked = kept.with_columns(pl.all().fill_null(True)).with_row_index(_ROW)
     if all(kept.select(pl.all().all()).row(0)):
         return looked.clear()
     body: dict[str, Any] = {"row": dy.Any(alias=_ROW)} | {f"k{i}": dy.Any() for i in range(len(rules))}
@@ -263,7 +262,7 @@ def _faults(details: pl.DataFrame, given: pl.DataFrame, rules: list[str]) -> lis
 
 def _quarantine(details: pl.DataFrame, given: pl.DataFrame, rules: list[str]) -> pl.DataFrame:
     """The bad rows as they were given, with `row` and `reason`; columns of these names become `row_before` ..."""
-    wrong = [pl.when(pl.col(f"r{i}") == "invalid").then(pl.lit(text)) for i, text in enumerate(rules)]
+    wrong = (pl.when(pl.col(f"r{i}") == "invalid").then(pl.lit(text)) for i, text in enumerate(rules))
     reasons = pl.concat_str(wrong, separator="; ", ignore_nulls=True) if len(details) else pl.lit("").head(0)
     ours = details.select(row=_ROW, reason=reasons)
     theirs = given.rename({name: aside(name, given.columns) for name in ours.columns if name in given.columns})

@@ -66,7 +66,7 @@ class Followed:
 
     def by_log_g(self, back: Floats, day: float | None = None, away: float = 0.0) -> Floats:
         """Derivatives by log G on the grid of a sum of terms /G: `back` of the spells, `away` of those beyond a day."""
-        mass = -np.bincount(self.place, back, len(self.share))
+        mass = -np.bincount(self.place, back, len(self.share)).astype(float)
         if day is not None:
             mass[self.at(day)] -= away
         return mass
