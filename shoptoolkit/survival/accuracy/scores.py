@@ -245,8 +245,9 @@ def _squares(sample: Followed, day: float, surviving: Floats) -> _Term:
     back = sample.worth(day) * surviving**2
     away = sample.beyond(day) * (1 - surviving) ** 2 / sample.share[sample.at(day)]
     share = sample.weight / sample.weight.sum()
-    value = float(share @ (back + away))
-    mass = sample.by_log_g(share * back, day, share @ away)
+    came, stayed = share * back, float((share * away).sum())
+    value = float(came.sum()) + stayed
+    mass = sample.by_log_g(came, day, stayed)
     return _Term(value, (back + away - value) / sample.weight.sum(), mass, float(sample.n))
 
 
@@ -256,7 +257,7 @@ def _areas(sample: Followed, day: float, score: Floats, order: Ints) -> _Term | 
 
     worth, away = sample.worth(day), sample.beyond(day).astype(float)
     case, control = sample.weight * worth, sample.weight * away
-    counts = {"known to be back": sample.weight @ (worth > 0), "known to stay away longer": control.sum()}
+    counts = {"known to be back": sample.weight[worth > 0].sum(), "known to stay away longer": control.sum()}
     if few := [f"only {n:g} {what}" for what, n in counts.items() if n < _LEAST]:
         return f"{' and '.join(few)}; an interval by the normal law needs at least {_LEAST} of each."
     values = score[order]
@@ -266,7 +267,7 @@ def _areas(sample: Followed, day: float, score: Floats, order: Ints) -> _Term | 
     right = np.empty(len(order))
     right[order] = auc_sums(values, case[order], control[order])
     cases, controls = case.sum(), control.sum()
-    value = float(case @ right) / (cases * controls)
+    value = float((case * right).sum()) / (cases * controls)
     back = worth * (right / controls - value) / cases
     mass = sample.by_log_g(sample.weight * back)
     return _Term(value, back + away * (right / cases - value) / controls, mass, min(counts.values()))
