@@ -209,7 +209,7 @@ def _rules(frame: pl.DataFrame, contract: Contract, unread: Mapping[str, pl.Seri
         for name, flag in flagged.items()
     }
     for text, rule in (_of_fields(frame, contract) | _of_rows(frame, contract)).items():
-        known = [flagged[name] for name in rule.meta.root_names() if name in flagged]
+        known = [flag for name, flag in flagged.items() if name in rule.meta.root_names()]
         rules[text] = pl.any_horizontal(rule, *known) if known else rule  # what is unreadable has no second fault
     if "event_id" in frame.columns and contract is Events:
         rules["event_id is repeated (the first good row with it is kept)"] = _is_first("event_id", rules.values())
@@ -257,21 +257,23 @@ def _failures(
 ) -> pl.DataFrame:
     """One row per bad row: its number and, as r0, r1 ..., whether it is "valid" or "invalid" by each rule.
 
-    The dataframely schema is built from the columns present (it raises on a missing optional column). Columns that the
-    contract does not know stay outside: they may have any name.
+    The rules look at the columns that are present and known (others may have any name), dataframely at their verdicts.
     """
     flags = {f"{_UNREAD}{name}": flags for name, flags in unread.items()}
-    known = aligned.select(name for name in contract.fields if name in aligned.columns)
-    looked = known.with_columns(**flags).with_row_index(_ROW)
-    body: dict[str, Any] = {f"c{i}": dy.Any(alias=name) for i, name in enumerate(looked.columns)}
-    body |= {f"r{i}": _row_rule(rule) for i, rule in enumerate(rules.values())}
+    known = aligned.select(name for name in contract.fields if name in aligned.columns).with_columns(**flags)
+    told = (rule.alias(f"k{i}") for i, rule in enumerate(rules.values()))
+    kept = known.lazy().select(told).collect()  # lazy, as one rule repeats the others
+    looked = kept.with_columns(pl.all().fill_null(True)).with_row_index(_ROW)
+    if all(kept.select(pl.all().all()).row(0)):
+        return looked.clear()
+    body: dict[str, Any] = {"row": dy.Any(alias=_ROW)} | {f"k{i}": dy.Any() for i in range(len(rules))}
+    body |= {f"r{i}": _row_rule(pl.col(f"k{i}")) for i in range(len(rules))}
     schema: Any = type("Present", (dy.Schema,), body)
-    _, failure = schema.filter(looked)
-    return failure.details() if len(failure) else looked.clear()
+    return schema.filter(looked)[1].details()
 
 
 def _row_rule(rule: pl.Expr) -> Any:
-    return dy.rule()(lambda _: rule.fill_null(True))
+    return dy.rule()(lambda _: rule)
 
 
 def _without(frame: pl.DataFrame, rows: pl.Series) -> pl.DataFrame:
@@ -295,7 +297,7 @@ def _faults(details: pl.DataFrame, given: pl.DataFrame, rules: list[str]) -> lis
 
 def _quarantine(details: pl.DataFrame, given: pl.DataFrame, rules: list[str]) -> pl.DataFrame:
     """The bad rows as they were given, with `row` and `reason`; columns of these names become `row_before` ..."""
-    wrong = [pl.when(pl.col(f"r{i}") == "invalid").then(pl.lit(text)) for i, text in enumerate(rules)]
+    wrong = (pl.when(pl.col(f"r{i}") == "invalid").then(pl.lit(text)) for i, text in enumerate(rules))
     reasons = pl.concat_str(wrong, separator="; ", ignore_nulls=True) if len(details) else pl.lit("").head(0)
     ours = details.select(row=_ROW, reason=reasons)
     theirs = given.rename({name: aside(name, given.columns) for name in ours.columns if name in given.columns})

@@ -130,6 +130,7 @@ def day_grid(durations: Floats) -> tuple[Floats, Ints]:
         if (place == durations).all():
             is_there = np.bincount(place, minlength=int(top) + 1) > 0
             is_there[0] = True
-            return np.flatnonzero(is_there).astype(float), (np.cumsum(is_there) - 1)[place]
+            places = place if is_there.all() else (np.cumsum(is_there) - 1)[place]
+            return np.flatnonzero(is_there).astype(float), places
     days, place = np.unique(durations, return_inverse=True)
     return np.concatenate([[0.0], days]), place + 1

@@ -11,6 +11,7 @@ from sksurv.util import Surv
 
 from shoptoolkit.contract import ContractError
 from shoptoolkit.survival import concordance
+from shoptoolkit.survival.accuracy.kernels import lower_scores
 
 
 def scored(seed, n=250, *, ties=False):
@@ -49,6 +50,17 @@ def test_harrells_is_identical_to_lifelines_and_scikit_survival(seed, ties):
     duration, seen, risk = arrays(spells)
     assert value(spells) == concordance_index(duration, -risk, seen)
     assert value(spells) == pytest.approx(concordance_index_censored(seen, duration, risk)[0], abs=1e-12)
+
+
+def test_pairs_of_many_days_are_counted_as_those_of_few():
+    """Many keys are compared by their upper digits, then by the lower; a table of all pairs knows nothing of that."""
+    rng = np.random.default_rng(3)
+    for top in (200, 2**15):
+        key, score, weight, mass = (rng.integers(0, size, 1_500) for size in (top, 300, 4, 3))
+        is_lower = (score[:, None] > score) + 0.5 * (score[:, None] == score)
+        larger, smaller = lower_scores(np.argsort(score), score, key, weight, mass)
+        assert (larger == (is_lower * (key > key[:, None])) @ weight).all()
+        assert (smaller == (is_lower * (key < key[:, None])) @ mass).all()
 
 
 @pytest.mark.parametrize("ties", [False, True])

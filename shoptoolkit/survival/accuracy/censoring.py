@@ -136,7 +136,7 @@ def _variance(table: pl.DataFrame, influence: Floats) -> float:
         code = table["cluster"].rank("dense").to_numpy() - 1
         influence = np.bincount(code, influence).astype(float)
     n = np.sum(weight) if "weight" in table.columns else len(influence)
-    return float((weight * influence) @ influence * n / max(n - 1, 1))
+    return float((weight * influence**2).sum() * n / max(n - 1, 1))
 
 
 def _watched_from_0(table: pl.DataFrame) -> pl.DataFrame:

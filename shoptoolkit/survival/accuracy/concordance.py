@@ -13,7 +13,7 @@ import polars as pl
 from shoptoolkit.contract import ContractError, EstimateTable, estimate_row, refused_row, wilson
 from shoptoolkit.contract.check import check_span, choose
 from shoptoolkit.survival.accuracy.censoring import Followed, follow
-from shoptoolkit.survival.risk import spell_names
+from shoptoolkit.survival.risk import risk_tables, spell_names
 
 
 def concordance(
@@ -105,19 +105,19 @@ def _row(sample: Followed, score: Any, last: float, kind: str, common: dict[str,
     from shoptoolkit.survival.accuracy.kernels import lower_scores
 
     worth = sample.worth(last) ** 2 if kind == "uno" else (sample.seen & (sample.duration <= last)).astype(float)
-    day = sample.law.place if sample.own else sample.table["duration_days"].rank("dense").to_numpy().astype(np.int64)
-    key = 2 * day + ~sample.seen  # of two on one day, only one who came back and one censored can be compared
+    risk = sample.law if sample.own else next(risk_tables(sample.table))
+    key = 2 * risk.place + ~sample.seen  # of two on one day, only one who came back and one censored can be compared
     mass = sample.weight * worth
-    later, sooner = (np.bincount(key, each) for each in (sample.weight, mass))
-    pairs = later.sum() - np.cumsum(later)[key], (np.cumsum(sooner) - sooner)[key]  # as the first, as the second
-    total = float(mass @ pairs[0])
+    came = np.cumsum(np.bincount(risk.place, mass))
+    pairs = (risk.at_risk - risk.observed)[risk.place], came[risk.place - sample.seen]  # as the first, as the second
+    total = float((mass * pairs[0]).sum())  # `@` would keep a second core spinning
     if not total > 0:
         reason = f"no two customers can be compared: nobody came back by day {last:g} while others stayed away."
         return refused_row(reason=reason, **common)
     kind_of_count = np.float64 if kind == "uno" or "weight" in sample.table.columns else np.int32  # a smaller tree
     counts = (each.astype(kind_of_count) for each in (sample.weight, mass))
     right, wrong = lower_scores(np.argsort(score), score, key, *counts)
-    share = float(mass @ right) / total
+    share = float((mass * right).sum()) / total
     own = worth * (right - share * pairs[0]) / total
     influence = own + (pairs[1] * (1 - share) - wrong) / total
     by_log_g = sample.by_log_g(2 * sample.weight * own) if kind == "uno" else np.zeros(1)  # 1/G squared

@@ -14,33 +14,36 @@ from numba import njit
 from shoptoolkit.contract.arrays import Floats, Ints
 
 
-def lower_scores(order: Ints, score: Any, key: Ints, weight: Any, mass: Any) -> Floats:
-    """Of the rows of lower score, the `weight` of those with a larger key and the `mass` of those with a smaller one.
+def lower_scores(order: Ints, score: Any, key: Any, weight: Any, mass: Any) -> list[Floats]:
+    """Per row, of the rows with lower scores: the `weight` of larger keys, the `mass` of smaller ones; ties count 1/2.
 
-    Two rows of numbers, a column per row; equal scores count 1/2. `order` sorts by score. A tree of many keys would not
-    stay in the processor's cache, so these are compared by their upper digits first, then within each by the lower.
+    `order` sorts by score. A tree of many keys would not stay in the processor's cache, so keys are compared by their
+    upper digits first, then within each of these by the lower.
     """
     values = score[order]
-    run = np.cumsum(values != np.roll(values, 1))
-    key, weight, mass = key[order], weight[order], mass[order]
+    run = np.cumsum(values != np.roll(values, 1), dtype=np.int32)
+    key, weight, mass = key.astype(np.int32)[order], weight[order], mass[order]
     digits = int(key.max()).bit_length() // 2
     if digits < 7:
         told = _walk(np.zeros_like(run), run, key, weight, mass)
     else:
-        upper, lower = key >> digits, key & (2**digits - 1)
-        told = _walk(np.zeros_like(run), run, upper, weight, mass)
-        by = np.argsort(upper.astype(np.uint16) if upper.max() < 2**16 else upper, kind="stable")  # by radix
-        told[:, by] += _walk(upper[by], run[by], lower[by], weight[by], mass[by])
-    by_row = np.empty_like(told)
-    by_row[:, order] = told
+        told = _walk(np.zeros_like(run), run, key >> digits, weight, mass)
+        by = np.argsort((key >> digits).astype(np.uint16), kind="stable")  # by radix; of 31 bits at most 16 are left
+        key = key[by]
+        more_told = _walk(key >> digits, run[by], key & (2**digits - 1), weight[by], mass[by])
+        for one, more in zip(told, more_told):
+            one[by] += more
+    by_row = [np.empty(len(order)), np.empty(len(order))]
+    for one, two in zip(by_row, told):
+        one[order] = two
     return by_row
 
 
 @njit(cache=True)
-def _walk(block: Ints, run: Ints, key: Ints, weight: Any, mass: Any) -> Floats:
+def _walk(block: Any, run: Any, key: Any, weight: Any, mass: Any) -> tuple[Floats, Floats]:
     """As `lower_scores`, within each block, of rows that lie in order of block and score; `run`: of equal scores."""
     n = len(key)
-    told = np.zeros((2, n))
+    larger, smaller = np.empty(n), np.empty(n)
     tree, total = np.zeros((key.max() + 2, 2), weight.dtype), weight[0]
     start = 0
     while start < n:
@@ -51,7 +54,7 @@ def _walk(block: Ints, run: Ints, key: Ints, weight: Any, mass: Any) -> Floats:
         while end < n and run[end] == run[start] and block[end] == block[start]:
             end += 1
         for k in range(start, end):
-            told[0, k], told[1, k] = _larger_and_smaller(tree, key[k], total)
+            larger[k], smaller[k] = _larger_and_smaller(tree, key[k], total)
         for k in range(start, end):
             at = key[k] + 1
             total += weight[k]
@@ -61,11 +64,11 @@ def _walk(block: Ints, run: Ints, key: Ints, weight: Any, mass: Any) -> Floats:
                 at += at & -at
         if end > start + 1:  # the mean of without and with the equals
             for k in range(start, end):
-                larger, smaller = _larger_and_smaller(tree, key[k], total)
-                told[0, k] = (told[0, k] + larger) / 2
-                told[1, k] = (told[1, k] + smaller) / 2
+                with_equals = _larger_and_smaller(tree, key[k], total)
+                larger[k] = (larger[k] + with_equals[0]) / 2
+                smaller[k] = (smaller[k] + with_equals[1]) / 2
         start = end
-    return told
+    return larger, smaller
 
 
 @njit(cache=True)

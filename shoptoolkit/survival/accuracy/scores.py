@@ -169,8 +169,7 @@ def survival_at(predicted: Any, table: pl.DataFrame, days: Floats, id: str) -> F
     """Predicted survival, a row per day and a column per spell; read off as it lies, or found by one hash join."""
     frame = _columns(predicted, table, id)
     if _lies_by_spell(frame[id], table["customer_id"].cast(frame[id].dtype), len(days)):
-        by_spell = (frame[name].to_numpy().reshape(-1, len(days)) for name in ("duration_days", "survival"))
-        told_days, told = by_spell
+        told_days, told = (frame[name].to_numpy().reshape(-1, len(days)) for name in ("duration_days", "survival"))
         if (told_days == days).all() and ((told >= 0) & (told <= 1)).all():
             return np.ascontiguousarray(told.T)
     frame = read_predicted(predicted, table, id).filter(pl.col("duration_days").is_in(days))
@@ -239,8 +238,9 @@ def _squares(sample: Followed, day: float, surviving: Floats) -> _Term:
     back = sample.worth(day) * surviving**2
     away = sample.beyond(day) * (1 - surviving) ** 2 / sample.share[sample.at(day)]
     share = sample.weight / sample.weight.sum()
-    value = float(share @ (back + away))
-    mass = sample.by_log_g(share * back, day, share @ away)
+    came, stayed = share * back, float((share * away).sum())
+    value = float(came.sum()) + stayed
+    mass = sample.by_log_g(came, day, stayed)
     return _Term(value, (back + away - value) / sample.weight.sum(), mass, float(sample.n))
 
 
@@ -253,12 +253,14 @@ def _areas(sample: Followed, day: float, score: Floats, order: Ints) -> _Term | 
     counts = {"known to be back": sample.weight[worth > 0].sum(), "known to stay away longer": control.sum()}
     if few := [f"only {n:g} {what}" for what, n in counts.items() if n < _LEAST]:
         return f"{' and '.join(few)}; an interval by the normal law needs at least {_LEAST} of each."
-    if (np.diff(score[order]) < 0).any():
+    values = score[order]
+    if (values[1:] < values[:-1]).any():
         order[:] = np.argsort(score)
+        values = score[order]
     right = np.empty(len(order))
-    right[order] = auc_sums(score[order], case[order], control[order])
+    right[order] = auc_sums(values, case[order], control[order])
     cases, controls = case.sum(), control.sum()
-    value = float(case @ right) / (cases * controls)
+    value = float((case * right).sum()) / (cases * controls)
     back = worth * (right / controls - value) / cases
     mass = sample.by_log_g(sample.weight * back)
     return _Term(value, back + away * (right / cases - value) / controls, mass, min(counts.values()))
