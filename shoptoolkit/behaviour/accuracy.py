@@ -14,8 +14,8 @@ import polars as pl
 
 from shoptoolkit.behaviour.parts import OUTCOME
 from shoptoolkit.contract import EstimateTable, estimate_row, refused_row, wilson
-from shoptoolkit.contract.arrays import Ints
-from shoptoolkit.trees.boosting import Floats, Trees
+from shoptoolkit.contract.arrays import Floats, Ints
+from shoptoolkit.trees.boosting import Trees
 
 MEASURES = {"roc_auc": None, "average_precision": None, "log_loss": "nats per row"}  # and their units
 _CELLS = 2_000_000  # weights held at once

@@ -20,11 +20,12 @@ import polars as pl
 from shoptoolkit.behaviour.accuracy import accuracy, leaks, reliability
 from shoptoolkit.behaviour.parts import AT, CUSTOMER, OUTCOME, PARTS, account, check_numbers, cut, read
 from shoptoolkit.contract import EstimateTable, to_polars
+from shoptoolkit.contract.arrays import Floats
 from shoptoolkit.contract.check import choose
 from shoptoolkit.contract.clock import moment
 from shoptoolkit.contract.show import html_table
 from shoptoolkit.trees import storage
-from shoptoolkit.trees.boosting import Floats, Trees, calibrate, data, isotonic, probability, threads, train
+from shoptoolkit.trees.boosting import Trees, calibrate, data, isotonic, probability, threads, train
 from shoptoolkit.trees.encoding import Encoder, unseen_in_words, warn
 
 _SCALARS = {"n_shared_customers": int, "level": float, "nthread": int} | dict.fromkeys(

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from shoptoolkit.contract.arrays import Floats, Ints
 from shoptoolkit.simulate.limits import amount, check_limits, check_whole, count, share
-from shoptoolkit.simulate.shoppers import Floats, Ints, Shoppers, Table
+from shoptoolkit.simulate.shoppers import Shoppers, Table
 
 _RECENT_DAYS = 60
 HORIZON_DAYS = 90  # from the assignment on, over which the truth is told

@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
+from shoptoolkit.contract.arrays import Floats
 from shoptoolkit.simulate.moments import CLICK, IMPRESSION, LATER, NO_CAMPAIGN, VISIT, WATCH
-from shoptoolkit.simulate.shoppers import FAVOURITES, Catalogue, Floats, Table
+from shoptoolkit.simulate.shoppers import FAVOURITES, Catalogue, Table
 
 ROW_IMPRESSION, ROW_CLICK, ROW_VIEW, ROW_WATCH, ROW_SEARCH, ROW_CART, ROW_CHECKOUT, ROW_PURCHASE, ROW_REFUND = range(9)
 ORDERS_EACH = 10_000  # numbers kept free for the orders of one customer

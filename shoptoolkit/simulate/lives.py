@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
+from shoptoolkit.contract.arrays import Floats, Ints
 from shoptoolkit.simulate.moments import (
     ALWAYS_ON,
     CLICK,
@@ -31,7 +32,7 @@ from shoptoolkit.simulate.moments import (
     VISIT,
     WATCH,
 )
-from shoptoolkit.simulate.shoppers import WARM_MINUTES, Floats, Ints, Table
+from shoptoolkit.simulate.shoppers import WARM_MINUTES, Table
 
 
 class Rules(NamedTuple):

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from shoptoolkit.contract.arrays import Floats
 from shoptoolkit.simulate.experiment import HORIZON_DAYS, Arms, Experiment, assign, lifts
-from shoptoolkit.simulate.shoppers import NEVER, Calendar, Floats, Shoppers, Table, calendar, catalogue, traits
+from shoptoolkit.simulate.shoppers import NEVER, Calendar, Shoppers, Table, calendar, catalogue, traits
 
 if TYPE_CHECKING:
     from shoptoolkit.simulate.lives import Response, Rules

@@ -20,11 +20,12 @@ import numpy as np
 import polars as pl
 
 from shoptoolkit.contract import EstimateTable, estimate_row, refused_row
+from shoptoolkit.contract.arrays import Floats, Ints
 from shoptoolkit.simulate.experiment import HORIZON_DAYS
 from shoptoolkit.simulate.frames import traits_of
 from shoptoolkit.simulate.moments import EXPERIMENT, LATER, ORDER
 from shoptoolkit.simulate.recipe import Block, Recipe, futures, live_block
-from shoptoolkit.simulate.shoppers import ACQUISITION, Floats, Ints, Table, basket
+from shoptoolkit.simulate.shoppers import ACQUISITION, Table, basket
 
 REPLICATES = 200_000  # customers behind every population value
 FUTURES = 100  # lives of each customer after the log

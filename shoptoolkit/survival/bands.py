@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from shoptoolkit.contract.arrays import Floats, Ints
 from shoptoolkit.contract.estimates import z_of
-from shoptoolkit.survival.risk import Floats, Ints, RiskTable
+from shoptoolkit.survival.risk import RiskTable
 
 _WORTH = 10  # independent returns that an estimate must be worth, and spells at risk, for a band
 _DAYS = 64  # of a band whose critical value is integrated

@@ -13,11 +13,12 @@ import numpy as np
 import polars as pl
 
 from shoptoolkit.contract import ContractError
+from shoptoolkit.contract.arrays import Floats, Ints
 from shoptoolkit.contract.check import check_level
 from shoptoolkit.contract.estimates import z_of
 from shoptoolkit.contract.show import html_table
 from shoptoolkit.survival.curves import milestones, read_at
-from shoptoolkit.survival.risk import Floats, Ints, RiskTable, refuse_early_end, risk_tables, spell_names
+from shoptoolkit.survival.risk import RiskTable, refuse_early_end, risk_tables, spell_names
 from shoptoolkit.survival.spells import at_the_door
 
 

@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from shoptoolkit.contract.arrays import Floats
 from shoptoolkit.contract.check import check_level, choose, days_asked
 from shoptoolkit.contract.estimates import z_of
 from shoptoolkit.contract.show import html_table
 from shoptoolkit.survival.bands import Moves, band_days, equal_precision, highest
-from shoptoolkit.survival.risk import Floats, RiskTable, refuse_early_end, risk_tables, spell_names
+from shoptoolkit.survival.risk import RiskTable, refuse_early_end, risk_tables, spell_names
 from shoptoolkit.survival.spells import at_the_door
 
 

@@ -12,9 +12,10 @@ import numpy as np
 import polars as pl
 
 from shoptoolkit.contract import ContractError
+from shoptoolkit.contract.arrays import Floats
 from shoptoolkit.contract.check import check_number, choose
 from shoptoolkit.contract.show import html_table
-from shoptoolkit.survival.risk import Floats, daily_counts, day_grid, entered_at, spell_names
+from shoptoolkit.survival.risk import daily_counts, day_grid, entered_at, spell_names
 from shoptoolkit.survival.spells import at_the_door
 
 _WEIGHTS = ("logrank", "wilcoxon", "tarone_ware", "peto", "fleming_harrington")

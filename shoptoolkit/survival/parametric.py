@@ -14,11 +14,12 @@ import numpy as np
 import polars as pl
 
 from shoptoolkit.contract import to_polars
+from shoptoolkit.contract.arrays import Floats
 from shoptoolkit.contract.check import check_level, check_number, choose
 from shoptoolkit.contract.estimates import z_of
 from shoptoolkit.contract.show import html_table
 from shoptoolkit.survival.covariates import Covariates, asked, long_survival, refuse_collinear
-from shoptoolkit.survival.risk import Floats, spell_names
+from shoptoolkit.survival.risk import spell_names
 from shoptoolkit.survival.spells import at_the_door, refuse_outcomes
 
 _AFT = {"weibull": "WeibullAFTFitter", "log_normal": "LogNormalAFTFitter", "log_logistic": "LogLogisticAFTFitter"}

@@ -13,11 +13,12 @@ import numpy as np
 import polars as pl
 
 from shoptoolkit.contract import ContractError
+from shoptoolkit.contract.arrays import Floats, Ints
 from shoptoolkit.contract.check import check_level
 from shoptoolkit.contract.estimates import z_of
 from shoptoolkit.survival.bands import Moves, band_days, highest
 from shoptoolkit.survival.curves import Curve
-from shoptoolkit.survival.risk import Floats, Ints, RiskTable, risk_tables, spell_names
+from shoptoolkit.survival.risk import RiskTable, risk_tables, spell_names
 from shoptoolkit.survival.spells import at_the_door
 
 

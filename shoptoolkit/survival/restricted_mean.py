@@ -14,8 +14,9 @@ import numpy as np
 import polars as pl
 
 from shoptoolkit.contract import ContractError, EstimateTable, estimate_row, refused_row
+from shoptoolkit.contract.arrays import Floats
 from shoptoolkit.contract.check import check_level, check_span, listed
-from shoptoolkit.survival.risk import Floats, RiskTable, refuse_early_end, risk_tables, spell_names
+from shoptoolkit.survival.risk import RiskTable, refuse_early_end, risk_tables, spell_names
 from shoptoolkit.survival.spells import at_the_door, refuse_outcomes
 
 _LEAST = 10  # customers of a group, below which no interval is told

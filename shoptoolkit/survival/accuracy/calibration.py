@@ -13,13 +13,14 @@ import numpy as np
 import polars as pl
 
 from shoptoolkit.contract import ContractError, EstimateTable, estimate_row, refused_row
+from shoptoolkit.contract.arrays import Floats
 from shoptoolkit.contract.check import check_number, check_span
 from shoptoolkit.contract.estimates import z_of
 from shoptoolkit.contract.show import html_table
 from shoptoolkit.survival.accuracy.censoring import Followed, follow
 from shoptoolkit.survival.accuracy.scores import read_predicted, survival_at
 from shoptoolkit.survival.curves import kaplan_meier
-from shoptoolkit.survival.risk import Floats, spell_names
+from shoptoolkit.survival.risk import spell_names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

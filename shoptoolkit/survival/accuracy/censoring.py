@@ -14,9 +14,9 @@ import numpy as np
 import polars as pl
 
 from shoptoolkit.contract import ContractError
-from shoptoolkit.contract.arrays import Flags
+from shoptoolkit.contract.arrays import Flags, Floats, Ints
 from shoptoolkit.contract.check import check_level, choose
-from shoptoolkit.survival.risk import Floats, Ints, RiskTable, risk_tables
+from shoptoolkit.survival.risk import RiskTable, risk_tables
 from shoptoolkit.survival.spells import at_the_door
 
 

@@ -13,10 +13,11 @@ import numpy as np
 import polars as pl
 
 from shoptoolkit.contract import ContractError, EstimateTable, refused_row, to_polars
+from shoptoolkit.contract.arrays import Floats, Ints
 from shoptoolkit.contract.check import days_asked
 from shoptoolkit.survival.accuracy.censoring import Followed, follow, slopes
 from shoptoolkit.survival.accuracy.concordance import scores, share_row
-from shoptoolkit.survival.risk import Floats, Ints, risk_tables, spell_names
+from shoptoolkit.survival.risk import risk_tables, spell_names
 
 _LEAST = 10  # customers on either side, below which no interval is told
 

@@ -15,12 +15,13 @@ import numpy as np
 import polars as pl
 
 from shoptoolkit.contract import ContractError, to_polars
+from shoptoolkit.contract.arrays import Floats, Ints
 from shoptoolkit.contract.check import check_level, check_number, choose, listed
 from shoptoolkit.contract.estimates import z_of
 from shoptoolkit.contract.show import html_table
 from shoptoolkit.survival.covariates import Covariates, asked, long_survival
 from shoptoolkit.survival.cox.door import PWP, cox_door
-from shoptoolkit.survival.cox.likelihood import Floats, Ints, Rows, State, cluster_scores, maximise, prepare
+from shoptoolkit.survival.cox.likelihood import Rows, State, cluster_scores, maximise, prepare
 from shoptoolkit.survival.risk import spell_names
 from shoptoolkit.survival.spells import refuse_outcomes
 

@@ -15,11 +15,12 @@ import numpy as np
 import polars as pl
 
 from shoptoolkit.contract import to_polars
+from shoptoolkit.contract.arrays import Floats
 from shoptoolkit.contract.check import choose, days_asked
 from shoptoolkit.contract.show import html_table
 from shoptoolkit.survival.covariates import days_waited
 from shoptoolkit.survival.hazard.door import PERIOD
-from shoptoolkit.survival.hazard.rows import Floats, Singles, blocks, incidence
+from shoptoolkit.survival.hazard.rows import Singles, blocks, incidence
 from shoptoolkit.trees import storage
 from shoptoolkit.trees.boosting import Trees
 from shoptoolkit.trees.encoding import Encoder, matrix, unseen_in_words, warn

@@ -16,10 +16,11 @@ import numpy.typing as npt
 import polars as pl
 
 from shoptoolkit.contract import to_polars
+from shoptoolkit.contract.arrays import Floats
 from shoptoolkit.contract.check import check_level, check_number, check_span, choose, days_asked, listed
 from shoptoolkit.contract.estimates import z_of
 from shoptoolkit.contract.show import html_table
-from shoptoolkit.survival.orders.histories import MODELS, Floats, Histories, Model, parameters, read_histories, slopes
+from shoptoolkit.survival.orders.histories import MODELS, Histories, Model, parameters, read_histories, slopes
 from shoptoolkit.survival.orders.optimum import climb, parameter_table
 from shoptoolkit.survival.orders.summaries import HISTORY
 

@@ -16,10 +16,11 @@ from scipy.special import gammaln, psi
 from scipy.stats import spearmanr
 
 from shoptoolkit.contract import ContractError, to_polars
+from shoptoolkit.contract.arrays import Floats
 from shoptoolkit.contract.check import check_level, check_number
 from shoptoolkit.contract.estimates import z_of
 from shoptoolkit.contract.show import html_table
-from shoptoolkit.survival.orders.optimum import Floats, climb, parameter_table
+from shoptoolkit.survival.orders.optimum import climb, parameter_table
 
 _NAMES = ("p", "q", "gamma")
 _NOTEWORTHY = 0.1  # a rank correlation surely so far from what the model expects is told
