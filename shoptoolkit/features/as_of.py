@@ -24,7 +24,8 @@ from shoptoolkit.contract.lines import line_amount
 from shoptoolkit.contract.schemas import EVENT_KINDS
 
 if TYPE_CHECKING:
-    from shoptoolkit.features.kernels import Ints, Timeline
+    from shoptoolkit.contract.arrays import Ints
+    from shoptoolkit.features.kernels import Timeline
 
 _SUMS = ("spend", "refunded", "watch_seconds")
 _PLURALS = {"watch": "watches", "search": "searches"}

@@ -14,7 +14,7 @@ import numpy as np
 
 from shoptoolkit.contract.arrays import Floats, Ints
 from shoptoolkit.contract.estimates import z_of
-from shoptoolkit.survival.risk import RiskTable
+from shoptoolkit.survival.risk import RiskTable, numbered
 
 _WORTH = 10  # independent returns that an estimate must be worth, and spells at risk, for a band
 _DAYS = 64  # of a band whose critical value is integrated
@@ -39,7 +39,7 @@ class Moves:
     @classmethod
     def of(cls, risk: RiskTable, *, total: Floats, jump: Floats) -> Moves:
         """The moves of the clusters of a risk table, sorted by cluster, then day."""
-        cluster = _numbered(risk)
+        cluster = numbered(risk.spells["cluster"])
         came = np.where(risk.spells["repurchased"].to_numpy(), jump[risk.place], 0.0)
         entered = risk.entered if len(risk.entered) else np.zeros(len(cluster), dtype=np.int64)
         before = np.concatenate([[0.0], total])[entered]
@@ -58,7 +58,7 @@ class Moves:
     @property
     def clusters(self) -> int:
         """How many clusters there are."""
-        return int(self.cluster[-1])
+        return int(self.cluster[-1]) + 1
 
     def variance(self) -> Floats:
         """The sum over clusters of their squared moves, per grid day (infinitesimal jackknife); nan of one cluster."""
@@ -135,11 +135,3 @@ def highest(days: Ints, total: Floats, covariance: Callable[[Ints], Floats], lev
     paths = ndtri(np.clip(points[:, ::-1], 1e-12, 1 - 1e-12)) @ (axes[:, kept] * np.sqrt(values[kept])).T
     steps = np.sqrt(np.maximum(2 - 2 * np.diag(correlation, 1), 0)) if len(days) > _DAYS else np.zeros(1)
     return float(np.quantile(np.abs(paths).max(axis=1), level) + 0.5826 * steps.mean())
-
-
-def _numbered(risk: RiskTable) -> Ints:
-    """The clusters as whole numbers in sorted order; a pass of flags where the spells come sorted."""
-    cluster = risk.spells["cluster"]
-    if cluster.is_sorted():
-        return (cluster != cluster.shift()).fill_null(True).cum_sum().to_numpy().astype(np.int64)
-    return cluster.rank("dense").to_numpy().astype(np.int64)

@@ -184,7 +184,7 @@ def fit_cohorts(
         starts = [(*theta, log_c) for log_c in (0.0, -0.5, 0.5)] + [(*start, 0.3) for start in _STARTS]
         theta, log_likelihood = _fit(at_risk, lost, 3, starts)
         p_value = float(stats.chi2.sf(max(0.0, 2 * (log_likelihood - simple)), 1))
-    covariance, known = _covariance(theta, at_risk, lost)
+    covariance, known = _covariance(theta, at_risk)
     return CohortFit(
         table=_table(_PARAMETERS[model], theta, np.where(known, np.diag(covariance), np.nan), level),
         observed=_observed(at_risk, lost),
@@ -323,7 +323,7 @@ def _information(theta: Floats, at_risk: Floats) -> Floats:
     return (slopes * (at_risk * np.exp(kept - gone))[:, None]).T @ slopes
 
 
-def _covariance(theta: Floats, at_risk: Floats, lost: Floats) -> tuple[Floats, npt.NDArray[np.bool_]]:
+def _covariance(theta: Floats, at_risk: Floats) -> tuple[Floats, npt.NDArray[np.bool_]]:
     """Inverse information, without its flat directions; and which parameters it tells."""
     values, vectors = np.linalg.eigh(_information(theta, at_risk))
     steep = values > 1e-9 * values.max()

@@ -109,6 +109,13 @@ def entered_at(spells: pl.DataFrame, days: Floats) -> Ints:
     return np.where(entry > 0, np.searchsorted(days, entry, side="right"), 0)
 
 
+def numbered(cluster: pl.Series) -> Ints:
+    """The clusters as whole numbers from 0 in sorted order; a pass of flags where the spells come sorted."""
+    if cluster.is_sorted():
+        return (cluster != cluster.shift()).fill_null(True).cum_sum().to_numpy().astype(np.int64) - 1
+    return cluster.rank("dense").to_numpy().astype(np.int64) - 1
+
+
 def refuse_early_end(risks: Iterable[RiskTable]) -> None:
     """Raise ContractError where a product-limit curve would fall to 0 while others still enter."""
     for risk in risks:

@@ -16,7 +16,7 @@ import polars as pl
 from shoptoolkit.contract import ContractError
 from shoptoolkit.contract.arrays import Flags, Floats, Ints
 from shoptoolkit.contract.check import check_level, choose
-from shoptoolkit.survival.risk import RiskTable, risk_tables
+from shoptoolkit.survival.risk import RiskTable, numbered, risk_tables
 from shoptoolkit.survival.spells import at_the_door
 
 
@@ -43,6 +43,11 @@ class Followed:
     @property
     def n(self) -> int:
         return round(float(self.weight.sum()))
+
+    @property
+    def risk(self) -> RiskTable:
+        """The counts of the spells themselves."""
+        return self.law if self.own else next(risk_tables(self.table))
 
     @property
     def end(self) -> float:
@@ -133,8 +138,7 @@ def _variance(table: pl.DataFrame, influence: Floats) -> float:
     """Sum of squares over independent units, with the factor n/(n-1) of a mean."""
     weight: Any = table["weight"].to_numpy() if "weight" in table.columns else 1.0
     if "cluster" in table.columns:
-        code = table["cluster"].rank("dense").to_numpy() - 1
-        influence = np.bincount(code, influence).astype(float)
+        influence = np.bincount(numbered(table["cluster"]), influence).astype(float)
     n = np.sum(weight) if "weight" in table.columns else len(influence)
     return float((weight * influence**2).sum() * n / max(n - 1, 1))
 

@@ -13,7 +13,7 @@ import polars as pl
 from shoptoolkit.contract import ContractError, EstimateTable, estimate_row, refused_row, wilson
 from shoptoolkit.contract.check import check_span, choose
 from shoptoolkit.survival.accuracy.censoring import Followed, follow
-from shoptoolkit.survival.risk import risk_tables, spell_names
+from shoptoolkit.survival.risk import spell_names
 
 
 def concordance(
@@ -105,7 +105,7 @@ def _row(sample: Followed, score: Any, last: float, kind: str, common: dict[str,
     from shoptoolkit.survival.accuracy.kernels import lower_scores
 
     worth = sample.worth(last) ** 2 if kind == "uno" else (sample.seen & (sample.duration <= last)).astype(float)
-    risk = sample.law if sample.own else next(risk_tables(sample.table))
+    risk = sample.risk
     key = 2 * risk.place + ~sample.seen  # of two on one day, only one who came back and one censored can be compared
     mass = sample.weight * worth
     came = np.cumsum(np.bincount(risk.place, mass))

@@ -17,7 +17,7 @@ from shoptoolkit.contract.arrays import Floats, Ints
 from shoptoolkit.contract.check import days_asked
 from shoptoolkit.survival.accuracy.censoring import Followed, follow, slopes
 from shoptoolkit.survival.accuracy.concordance import scores, share_row
-from shoptoolkit.survival.risk import risk_tables, spell_names
+from shoptoolkit.survival.risk import spell_names
 
 _LEAST = 10  # customers on either side, below which no interval is told
 
@@ -283,7 +283,7 @@ def _mean(terms: list[_Term | str], shares: Floats) -> _Term | str:
 
 def _mean_area(sample: Followed, days: Floats, terms: list[_Term | str]) -> _Term | str:
     """Weighted by the share that comes back between the days; these weights S(t) have an error of their own."""
-    risk = sample.law if sample.own else next(risk_tables(sample.table))
+    risk = sample.risk
     place = np.searchsorted(risk.days, days, side="right") - 1
     left = risk.survival[place]
     mean = _mean(terms, -np.diff(left, prepend=1.0) / max(1 - left[-1], 1e-300))

@@ -22,7 +22,7 @@ from shoptoolkit.contract.show import html_table
 from shoptoolkit.survival.covariates import Covariates, asked, long_survival
 from shoptoolkit.survival.cox.door import PWP, cox_door
 from shoptoolkit.survival.cox.likelihood import Rows, State, cluster_scores, maximise, prepare
-from shoptoolkit.survival.risk import spell_names
+from shoptoolkit.survival.risk import numbered, spell_names
 from shoptoolkit.survival.spells import refuse_outcomes
 
 _NO_PREDICTION = {
@@ -235,15 +235,11 @@ def _fitted(
         seen=table["repurchased"].to_numpy(),
         weight=weight,
         stratum=code,
-        cluster=_numbered(table["cluster"]) if "cluster" in table.columns else np.zeros(0, dtype=np.int64),
+        cluster=numbered(table["cluster"]) if "cluster" in table.columns else np.zeros(0, dtype=np.int64),
         efron=is_efron,
     )
     state = maximise(rows, names=learnt.names, scale=scale, penalty=penalty)
     return {"mean": mean, "scale": scale, "rows": rows, "state": state}
-
-
-def _numbered(cluster: pl.Series) -> Ints:
-    return cluster.rank("dense").to_numpy().astype(np.int64) - 1
 
 
 def _table(model: _Model, level: float) -> pl.DataFrame:
