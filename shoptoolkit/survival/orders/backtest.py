@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
-from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -243,7 +242,7 @@ def _forecast(fit: OrdersFit, summary: pl.DataFrame, edges: npt.NDArray[np.int_]
     _, rows, place = fit._rows(summary)
     values, slopes = [], []
     for horizon in (fit._horizon(float(edge)) for edge in edges[1:]):
-        value, slope = fit._with_slopes(partial(fit._orders, rows=rows, horizon=horizon, discount=0.0), rows)
+        value, slope = fit._with_slopes(fit._orders(rows, horizon), rows)
         values.append(value[place])
         slopes.append(slope[:, place])
     parts = [np.diff(np.stack([np.zeros_like(one[0]), *one]), axis=0) for one in (values, slopes)]

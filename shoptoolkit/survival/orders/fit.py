@@ -101,8 +101,8 @@ class OrdersFit:
             chance in one customer's own orders: for that see `draw_orders`.
         """
         table, rows, place = self._rows(frame)
-        horizon, discount = self._horizon(horizon_days), self._discount(discount_rate)
-        logs, reach = self._with_reach(lambda theta: np.log(self._orders(theta, rows, horizon, discount)), rows)
+        orders = self._orders(rows, self._horizon(horizon_days), self._discount(discount_rate))
+        logs, reach = self._with_reach(lambda theta: np.log(orders(theta)), rows)
         names = ("expected_orders", "expected_orders_low", "expected_orders_high")
         values = zip(names, (logs, logs - reach, logs + reach), strict=True)
         return table.with_columns(pl.Series(name, np.exp(np.minimum(one, 700))[place]) for name, one in values)
@@ -163,13 +163,13 @@ class OrdersFit:
     def mean_orders(self, frame: Any, horizon_days: float) -> tuple[pl.DataFrame, Floats]:
         """What is told of each row, and its expected orders, without intervals and in a tenth of the time."""
         table, rows, place = self._rows(frame)
-        return table, self._orders(self._theta(rows), rows, self._horizon(horizon_days), 0.0)[place]
+        return table, self._orders(rows, self._horizon(horizon_days))(self._theta(rows))[place]
 
     def total(self, frame: Any, each: Floats, horizon_days: float, discount_rate: float) -> tuple[Floats, Floats]:
         """Expected orders of each row, and the slopes in `at` of their sum, an order of a row counted as `each`."""
         _, rows, place = self._rows(frame)
-        horizon, discount = self._horizon(horizon_days), self._discount(discount_rate)
-        value, slopes = self._with_slopes(lambda theta: self._orders(theta, rows, horizon, discount), rows)
+        orders = self._orders(rows, self._horizon(horizon_days), self._discount(discount_rate))
+        value, slopes = self._with_slopes(orders, rows)
         return value[place], slopes @ np.bincount(place, weights=each, minlength=len(value))
 
     def expected_new(self, days: float | Sequence[float]) -> pl.DataFrame:
@@ -214,13 +214,20 @@ class OrdersFit:
 
         return likelihood(MODELS[self.model].place, theta, rows.x, rows.late, rows.age)[1]
 
-    def _orders(self, theta: Floats, rows: Histories, horizon: float, discount: float) -> Floats:
+    def _orders(self, rows: Histories, horizon: float, discount: float = 0.0) -> Callable[[Floats], Floats]:
+        """Expected orders per history, as a function of the parameters."""
         from shoptoolkit.survival.orders.kernels import orders_if_alive
 
-        pairs, back = np.unique(rows.x + 1j * rows.age, return_inverse=True)  # without covariates the same for many
-        x, age = (pairs.real.astype(np.int64), pairs.imag.copy()) if len(theta) == 1 else (rows.x, rows.age)
-        ahead = orders_if_alive(MODELS[self.model].place, theta, x, age, horizon, discount)
-        return np.maximum(self._alive(theta, rows) * (ahead[back] if len(theta) == 1 else ahead), 1e-300)
+        x, age, back = rows.x, rows.age, np.arange(len(rows.x))
+        if not (self.covariates_rate or self.covariates_dropout):  # the same for many
+            pairs, back = np.unique(x + 1j * age, return_inverse=True)
+            x, age = pairs.real.astype(np.int64), pairs.imag.copy()
+
+        def of(theta: Floats) -> Floats:
+            ahead = orders_if_alive(MODELS[self.model].place, theta, x, age, horizon, discount)
+            return np.maximum(self._alive(theta, rows) * ahead[back], 1e-300)
+
+        return of
 
     def _with_slopes(self, of: Callable[[Floats], Floats], rows: Histories) -> tuple[Floats, Floats]:
         """A function of the parameters, one value per history, and its slopes in `at`, one row each."""
