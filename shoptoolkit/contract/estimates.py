@@ -92,6 +92,11 @@ def z_of(level: float) -> float:
     return NormalDist().inv_cdf(0.5 + level / 2)
 
 
+def delta_error(slopes: npt.NDArray[np.float64], covariance: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Standard errors by the delta method: a row of `slopes` in the parameters for each value told."""
+    return np.asarray(np.sqrt(np.einsum("ij,jk,ik->i", slopes, covariance, slopes, optimize=True).clip(0)))
+
+
 def wilson(share: npt.ArrayLike, n: npt.ArrayLike, level: float) -> tuple[Any, Any]:
     """Bounds of shares out of n (Wilson 1927, JASA 22, 209-212), n possibly effective; within 0 and 1."""
     share, n = np.asarray(share, dtype=float), np.asarray(n, dtype=float)

@@ -23,7 +23,7 @@ from scipy import optimize, special, stats
 from shoptoolkit.contract import ContractError, to_polars
 from shoptoolkit.contract.arrays import Floats
 from shoptoolkit.contract.check import check_level, check_number, choose
-from shoptoolkit.contract.estimates import z_of
+from shoptoolkit.contract.estimates import delta_error, z_of
 from shoptoolkit.contract.show import html_table
 from shoptoolkit.survival.cohorts import Cohorts
 
@@ -98,7 +98,7 @@ class CohortFit:
         (end, slope_end), (begin, slope_begin) = _log_survival(theta, periods), _log_survival(theta, since)
         share, lost = np.exp(end - begin), np.maximum(-np.expm1(end - begin), 1e-300)
         slope = (slope_end - slope_begin) / lost[:, None]  # of the logit
-        variance = np.einsum("ij,jk,ik->i", slope, self.covariance, slope)
+        variance = delta_error(slope, self.covariance) ** 2
         reach = z_of(self.level)
         columns = {"period_number": periods.astype(int), "share": share}
         for name, spread in (("", variance), ("observed_", variance + 1 / np.maximum(n * share * lost, 1e-300))):

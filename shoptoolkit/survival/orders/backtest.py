@@ -20,7 +20,7 @@ from shoptoolkit.contract import Contract, ContractError, Orders, require, to_po
 from shoptoolkit.contract.arrays import Floats
 from shoptoolkit.contract.check import check_level, check_number, choose
 from shoptoolkit.contract.clock import day_of, local_day
-from shoptoolkit.contract.estimates import z_of
+from shoptoolkit.contract.estimates import delta_error, z_of
 from shoptoolkit.contract.show import html_table
 from shoptoolkit.survival.orders.fit import OrdersFit, fit_orders
 from shoptoolkit.survival.orders.summaries import summarise_orders
@@ -291,9 +291,7 @@ def _parameter_error(part: pl.DataFrame, slopes: Floats, covariance: Floats) -> 
     summed = part.select("origin", *_KEY).hstack(pl.DataFrame(slopes.T, schema=[f"s{i}" for i in range(len(slopes))]))
     summed = summed.group_by("origin", *_KEY).agg(pl.col("^s[0-9]+$").sum())
     of = summed.select("^s[0-9]+$").to_numpy()
-    return summed.select(
-        "origin", *_KEY, error=pl.Series(np.sqrt(np.einsum("ij,jk,ik->i", of, covariance, of).clip(0)))
-    )
+    return summed.select("origin", *_KEY, error=pl.Series(delta_error(of, covariance)))
 
 
 def _judged(parts: pl.DataFrame, errors: pl.DataFrame, z: float) -> pl.DataFrame:

@@ -18,7 +18,7 @@ import polars as pl
 from shoptoolkit.contract import to_polars
 from shoptoolkit.contract.arrays import Floats
 from shoptoolkit.contract.check import check_level, check_number, check_span, choose, days_asked, listed
-from shoptoolkit.contract.estimates import z_of
+from shoptoolkit.contract.estimates import delta_error, z_of
 from shoptoolkit.contract.show import html_table
 from shoptoolkit.survival.orders.histories import MODELS, Histories, Model, parameters, read_histories, slopes
 from shoptoolkit.survival.orders.optimum import climb, parameter_table
@@ -238,8 +238,7 @@ class OrdersFit:
     def _with_reach(self, of: Callable[[Floats], Floats], rows: Histories) -> tuple[Floats, Floats]:
         """The function, and how far its interval reaches either way (delta method)."""
         value, slopes = self._with_slopes(of, rows)
-        variance = np.einsum("ki,kl,li->i", slopes, self.covariance, slopes, optimize=True)
-        return value, z_of(self.level) * np.sqrt(np.maximum(variance, 0))
+        return value, z_of(self.level) * delta_error(slopes.T, self.covariance)
 
 
 def fit_orders(

@@ -18,7 +18,7 @@ from scipy.stats import spearmanr
 from shoptoolkit.contract import ContractError, to_polars
 from shoptoolkit.contract.arrays import Floats
 from shoptoolkit.contract.check import check_level, check_number
-from shoptoolkit.contract.estimates import z_of
+from shoptoolkit.contract.estimates import delta_error, z_of
 from shoptoolkit.contract.show import html_table
 from shoptoolkit.survival.orders.optimum import climb, parameter_table
 
@@ -86,7 +86,7 @@ class SpendFit:
         self.refuse_endless(x)
         by = 1e-4 * np.eye(3)
         slopes = [np.log(mean_order(self.at + h, x, m) / mean_order(self.at - h, x, m)) / 2e-4 for h in by]
-        error = np.sqrt(np.maximum(np.einsum("ki,kl,li->i", slopes, self.covariance, slopes, optimize=True), 0))
+        error = delta_error(np.column_stack(slopes), self.covariance)
         value = mean_order(self.at, x, m)
         factor = np.exp(np.minimum(z_of(self.level) * error, 300))
         kept = [name for name in ("customer_id", "repeat_orders", "mean_value") if name in table.columns]
