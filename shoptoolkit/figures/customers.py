@@ -102,7 +102,7 @@ def customer_value(value: CustomerValue, *, ax: Axes | None = None, mark: float 
     here = float(np.interp(mark, customers, share))
     ax.plot([mark], [here], "o", color=blue)
     told = f"{100 * mark:.0f} % of customers: {100 * here:.0f} % of value"
-    ax.annotate(told, (mark, here), (8, -12), textcoords="offset points", color=blue, weight="bold")
+    ax.text(0.98, 0.08, told, transform=ax.transAxes, ha="right", color=blue, weight="bold")  # below both lines
     ax.set(xlim=(0, 1), ylim=(0, 1.01), xlabel=f"Share of customers, best first, n = {value.n:,}")
     in_percent(ax.xaxis)
     in_percent(ax.yaxis)
