@@ -139,7 +139,8 @@ async def _is_cut(work: asyncio.Future[None], client: Any, stop: threading.Event
         await asyncio.wait({work}, timeout=POLL_SECONDS)
         if not work.done() and (stop.is_set() or time.monotonic() > end):
             client.shutdown_kernel = "immediate"
-            work.cancel()
+            for task in asyncio.all_tasks() - {asyncio.current_task()}:
+                task.cancel()  # nbclient's watch of the kernel too: it would outlive the cell, find no kernel, complain
             await asyncio.wait({work})
             return work.cancelled() or bool(work.exception()) or True
     return False

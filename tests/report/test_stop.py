@@ -1,10 +1,13 @@
 """A run that is stopped: no half page, no kernel left, an index that agrees with the pages."""
 
+import asyncio
+import gc
 import os
 import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -12,6 +15,7 @@ import pytest
 from tiny_notebooks import code, notebook, save, text
 
 from shoptoolkit.report.files import sweep
+from shoptoolkit.report.kernel import execute
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 SLOW = "import os, pathlib, time\npathlib.Path('pid').write_text(str(os.getpid()))\ntime.sleep(120)"
@@ -54,6 +58,25 @@ def test_a_stopped_run_leaves_whole_pages_and_no_kernel(number, code_of, jobs, t
     assert sorted(path.name for path in out.iterdir()) == ["10_quick.html", "index.html"]
     assert all(path.read_text(encoding="utf-8").rstrip().endswith("</html>") for path in out.iterdir())
     assert re.findall(r'<a href="(\w+.html)"', (out / "index.html").read_text(encoding="utf-8")) == ["10_quick.html"]
+
+
+def test_a_kernel_that_is_slow_to_end_leaves_no_watcher_behind(tmp_path, monkeypatch, caplog):
+    from nbclient import NotebookClient
+
+    clean = NotebookClient._async_cleanup_kernel
+
+    async def slowly(client):
+        await clean(client)
+        await asyncio.sleep(1.5)  # nbclient looks each second whether the kernel lives, and now there is none
+
+    monkeypatch.setattr(NotebookClient, "_async_cleanup_kernel", slowly)
+    stop = threading.Event()
+    nb = notebook(text("# Slow?"), code(SLOW))
+    threading.Thread(target=lambda: wait_for((tmp_path / "pid").exists) and stop.set()).start()
+    execute(nb, tmp_path, threads=1, stop=stop, on_cell=lambda _: None)
+    gc.collect()  # what nobody asked for is complained of here
+    assert not [record for record in caplog.records if record.name == "asyncio"]
+    assert not is_alive(int((tmp_path / "pid").read_text()))
 
 
 def test_what_a_killed_writer_left_is_swept_away(tmp_path):
