@@ -94,8 +94,8 @@ def _must_answer(uri: str) -> None:
     found = _ADDRESS.fullmatch(uri)
     if found is None:  # a driver would tell what it stumbles over: parts of the password
         raise ContractError(
-            f"source is {shown(uri)!r}, which cannot be read as {scheme}://user:password@server:5432/database. Write the "
-            "signs @ / ? # of a password as %40 %2F %3F %23, or keep it in the environment and write $NAME."
+            f"source is {shown(uri)!r}, which cannot be read as {scheme}://user:password@server:5432/database. Write "
+            "the signs @ / ? # of a password as %40 %2F %3F %23, or keep it in the environment and write $NAME."
         )
     host, _, port = found["rest"].partition("/")[0].partition(":")
     if not host or "%" in host:  # a socket
