@@ -1,6 +1,20 @@
 """Events -> orders, what they say of a customer, and what was known of a customer at a moment."""
 
+from shoptoolkit.features.affinity import Affinity, affinity
 from shoptoolkit.features.as_of import FeatureSpec, as_of_features
+from shoptoolkit.features.lifecycle import Lifecycle, lifecycle
 from shoptoolkit.features.orders import orders, rfm
+from shoptoolkit.features.rhythm import Rhythm, rhythm
 
-__all__ = ["orders", "rfm", "as_of_features", "FeatureSpec"]
+__all__ = [
+    "orders",
+    "rfm",
+    "rhythm",
+    "Rhythm",
+    "lifecycle",
+    "Lifecycle",
+    "affinity",
+    "Affinity",
+    "as_of_features",
+    "FeatureSpec",
+]
