@@ -127,7 +127,7 @@ def organic_share(
     --------
     >>> from datetime import datetime
     >>> log = pl.DataFrame({"customer_id": ["a", "a", "b"], "event": "purchase", "price": 9.0,
-    ...                     "at": [datetime(2025, 1, day) for day in (2, 20, 5)], "source": ["paid", "organic", "organic"]})
+    ...                     "at": [datetime(2025, 1, day) for day in (2, 20, 5)], "source": ["paid", "live", "live"]})
     >>> organic_share(log, as_of="2025-02-01").table.select("group", "estimate", "n", "verdict").rows()[0]
     ('session entry', 0.6666666666666666, 2, 'ok')
     """
@@ -136,7 +136,9 @@ def organic_share(
     check_span("window_days", window_days, example="7")
     check_number("gap_minutes", gap_minutes)
     log, paid, window = require(events, Events), listed(paid), f"no paid touch in {window_days:g} days"
-    refused = {_SESSION: _no_entry(log, paid), window: _no_touch(log, paid), _HOLDOUT: _NO_HOLDOUT}
+    refused = {_SESSION: (unpaid := _unpaid(log, paid)), window: unpaid, _HOLDOUT: _NO_HOLDOUT}
+    if "campaign_id" in log.columns and log["campaign_id"].count():
+        refused[window] = None
     told: dict[str, Any] = {"estimand": "of all orders, those that would have come without ads", "level": level}
     people = None
     if assignments is not None:
@@ -144,36 +146,26 @@ def organic_share(
         among = f"of treated customers' orders within {horizon_days:g} days, those that would have come without the ad"
         told |= {"estimand": among, "horizon_days": float(horizon_days)}
         if unseen := _unseen(people, log, as_of, timezone, horizon_days):
-            return _table({}, dict.fromkeys(refused, unseen), told, n=len(people), asides={})
+            return EstimateTable.from_rows(_rows({}, dict.fromkeys(refused, unseen), told, len(people)))
         log = log.join(people, on="customer_id", how="semi")
     orders = _orders(log, paid, gap_minutes, as_of, timezone)
     orders = orders.with_columns(_untouched(log, orders, paid, window_days).alias(window))
     counts = _counts(orders, people, horizon_days, window)
     refused = {way: reason or _too_few(counts, both_arms=way == _HOLDOUT) for way, reason in refused.items()}
     shares = {way: _share(way, counts, level) for way, reason in refused.items() if not reason}
-    unknown = counts.filter("treated")["unknown"].sum()
-    aside = f"{unknown:,} orders lie in sessions without a source, and count as unprompted." if unknown else None
-    return _table(shares, refused, told, n=len(counts), asides={_SESSION: aside})
+    return EstimateTable.from_rows(_rows(shares, refused, told, len(counts), counts.filter("treated")["unknown"].sum()))
 
 
-def _no_entry(log: pl.DataFrame, paid: Sequence[str]) -> str | None:
-    """Why entries of sessions cannot be told, if they cannot."""
+def _unpaid(log: pl.DataFrame, paid: Sequence[str]) -> str | None:
+    """Why no row is known to be paid, if none is."""
     if "source" not in log.columns:
-        return "The log has no column 'source', which says how a session was entered."
+        return (
+            "The log has no column 'source', which tells paid rows from others; name yours by columns= as it is read."
+        )
     found = sorted(map(str, log["source"].drop_nulls().unique()))
-    if set(found).isdisjoint(paid):
-        listing = ", ".join(map(repr, found[:8])) or "nothing"
-        return f"No row has a source that is paid. Column 'source' has {listing}; paid is {tuple(paid)}."
-    return None
-
-
-def _no_touch(log: pl.DataFrame, paid: Sequence[str]) -> str | None:
-    """Why paid touches cannot be told, if they cannot."""
-    if "campaign_id" in log.columns and log["campaign_id"].count():
-        return None
-    if "source" not in log.columns:
-        return "The log has neither 'source' nor 'campaign_id', which tell paid touches."
-    return _no_entry(log, paid)
+    listing = ", ".join(map(repr, found[:8])) or "nothing"
+    told = f"No row has a source that is paid: column 'source' has {listing}; paid is {tuple(paid)}."
+    return told if set(found).isdisjoint(paid) else None
 
 
 def _arms(dealt: pl.DataFrame, log: pl.DataFrame, control: str) -> tuple[pl.DataFrame, str | None]:
@@ -196,29 +188,30 @@ def _arms(dealt: pl.DataFrame, log: pl.DataFrame, control: str) -> tuple[pl.Data
             f"assignments: customer {who!r} has several rows, as have {twice['customer_id'].n_unique() - 1:,} others; "
             "each customer is in one arm, once."
         )
-    uneven = (
-        "probability" in dealt.columns
-        and max(dealt.group_by("arm").agg(pl.col("probability").n_unique())["probability"]) > 1
+    of_arm = dealt.group_by("arm").agg(pl.col("^probability$").n_unique()).drop("arm")
+    uneven = "An arm's probability varies, so that arms differ in who is in them. Pass customers of one probability."
+    return dealt.select("customer_id", "assigned_at", treated=pl.col("arm") != control), (
+        uneven if any(max(column) > 1 for column in of_arm) else None
     )
-    reason = "The probability of an arm varies between customers, so that arms differ in who is in them. Pass the customers of one probability."
-    return dealt.select("customer_id", "assigned_at", treated=pl.col("arm") != control), reason if uneven else None
 
 
 def _unseen(
     people: pl.DataFrame, log: pl.DataFrame, as_of: datetime | date | str, timezone: str, horizon_days: float
 ) -> str | None:
     """Why the log does not hold the days after the assignments, if it does not."""
-    end, start = moment(day_of(as_of, timezone=timezone), timezone=timezone), log["at"].min()
-    room = (end - people["assigned_at"].max()) / timedelta(days=1)
-    if room <= 0:
-        late = people.filter(pl.col("assigned_at") >= end).height
-        return f"{late:,} of {len(people):,} customers are assigned on or after {as_of}; leave them out, or take a later as_of."
+    end, start = moment(day_of(as_of, timezone=timezone), timezone=timezone), log.select(pl.col("at").min()).item()
+    room = (end - people.select(pl.col("assigned_at").max()).item()) / timedelta(days=1)
+    late, early = (
+        people.filter(one).height
+        for one in (pl.col("assigned_at") >= end, pl.col("assigned_at") < start - timedelta(days=1))
+    )
+    told = f"of {len(people):,} customers are assigned"
+    if late:
+        return f"{late:,} {told} on or after {as_of}; leave them out, or take a later as_of."
     if horizon_days > room:
         most = f"{math.floor(100 * room) / 100:g}"
-        return f"horizon_days is {horizon_days:g}, but as_of comes {most} days after the last assignment; take at most that."
-    if early := people.filter(pl.col("assigned_at") < start - timedelta(days=1)).height:
-        return f"{early:,} of {len(people):,} customers are assigned before the log begins ({start:%Y-%m-%d}); leave them out."
-    return None
+        return f"horizon_days is {horizon_days:g}, and as_of comes {most} days after the last assignment; take that."
+    return f"{early:,} {told} before the log begins on {start:%Y-%m-%d}; leave them out." if early else None
 
 
 def _orders(
@@ -235,9 +228,7 @@ def _untouched(log: pl.DataFrame, orders: pl.DataFrame, paid: Sequence[str], win
     is_paid = pl.any_horizontal(*(mark for name, mark in marks.items() if name in log.columns), False)
     touches = log.filter(is_paid).select("customer_id", "at", touched="at", toucher="customer_id")
     asked = orders.select("customer_id", "order_number", at="ordered_at")
-    line = pl.concat([touches, asked], how="diagonal").sort(
-        "customer_id", "at", "order_number"
-    )  # nulls, touches, first
+    line = pl.concat([touches, asked], how="diagonal").sort("customer_id", "at", "order_number")  # touches, null, first
     line = line.with_columns(pl.col("touched", "toucher").forward_fill()).drop_nulls("order_number")
     since = (pl.col("at") - pl.col("touched")).dt.total_microseconds() / _DAY
     return line.select(~(pl.col("toucher").eq_missing(pl.col("customer_id")) & (since <= window_days))).to_series()
@@ -268,57 +259,52 @@ def _too_few(counts: pl.DataFrame, *, both_arms: bool) -> str | None:
 
 def _share(way: str, counts: pl.DataFrame, level: float) -> _Share:
     """The share by one way, with what each customer moves it by (the delta method's slopes)."""
-    arms = [counts.filter(pl.col("treated") == treated).cast({pl.Int64: pl.Float64}) for treated in (True, False)]
-    orders, z = arms[0]["orders"].to_numpy(), z_of(level)
-    mean, none = orders.mean(), np.zeros(0)
+    treated, control = (counts.filter(pl.col("treated") == arm).cast({pl.UInt32: pl.Float64}) for arm in (True, False))
+    orders = treated["orders"].to_numpy()
+    mean = orders.mean()
     if way == _HOLDOUT:
-        control = arms[1]["orders"].to_numpy()
-        share = control.mean() / mean
-        moves = share * (1 - orders / mean), control / mean - share
-        reach = math.exp(z * _error(*moves) / share)
+        ratios = control["orders"].to_numpy() / mean
+        share = float(ratios.mean())
+        moves = share * (1 - orders / mean), ratios - share
+        reach = math.exp(z_of(level) * _error(*moves) / share)
         return _Share(share, share / reach, share * reach, *moves)
-    mine = arms[0][way].to_numpy()
-    share = mine.sum() / orders.sum()
-    moves = (mine - share * orders) / mean, none
+    share = float(treated[way].sum() / orders.sum())
+    moves = (treated[way].to_numpy() - share * orders) / mean, np.zeros(0)
     error = _error(*moves)
     n = min(share * (1 - share) / error**2, orders.sum()) if error else np.count_nonzero(orders)
-    return _Share(share, *map(float, wilson(share, n, level)), *moves)
+    low, high = map(float, wilson(share, n, level))
+    return _Share(share, low, high, *moves)
 
 
 def _error(*arms: Floats) -> float:
     return math.sqrt(sum(one.var(ddof=1) / len(one) for one in arms if len(one)))
 
 
-def _table(
-    shares: dict[str, _Share],
-    refused: dict[str, str | None],
-    told: dict[str, Any],
-    *,
-    n: int,
-    asides: dict[str, str | None],
-) -> EstimateTable:
-    return EstimateTable.from_rows(_rows(shares, refused, told, n, asides))
-
-
 def _rows(
-    shares: dict[str, _Share],
-    refused: dict[str, str | None],
-    told: dict[str, Any],
-    n: int,
-    asides: dict[str, str | None],
+    shares: dict[str, _Share], refused: dict[str, str | None], told: dict[str, Any], n: int, unknown: int = 0
 ) -> Iterator[dict[str, Any]]:
-    """A row for each way, and one for what each label is off by."""
+    """A row for each way, and one for how far each label is off."""
     told = {"question": "What share of orders comes unprompted?", "measure": "share"} | told
     for way, reason in refused.items():
         row = told | {"group": way, "metric": "orders", "method": "as assigned" if way == _HOLDOUT else "label"}
         if reason:
             yield refused_row(reason=reason, n=n, **row)
-        else:
-            one = shares[way]
-            row |= {"low": one.low, "high": one.high, "n": one.n, "reason": asides.get(way)}
-            yield estimate_row(estimate=one.estimate, standard_error=_error(one.treated, one.control), **row)
-    held = shares.pop(_HOLDOUT, None)
-    for way, one in shares.items() if held else ():
-        row = told | {"group": f"{way} - {_HOLDOUT}", "metric": "label less holdout", "method": "label - as assigned"}
-        error = _error(one.treated - held.treated, held.control)
-        yield estimate_row(estimate=one.estimate - held.estimate, standard_error=error, null=0.0, n=held.n, **row)
+            continue
+        one = shares[way]
+        if unknown and way == _SESSION:
+            row["reason"] = f"{unknown:,} orders lie in sessions without a source, and count as unprompted."
+        row |= {"low": one.low, "high": one.high, "n": one.n}
+        yield estimate_row(estimate=one.estimate, standard_error=_error(one.treated, one.control), **row)
+    if _HOLDOUT in shares:
+        held = shares[_HOLDOUT]
+        for way, one in shares.items():
+            if way != _HOLDOUT:
+                row = told | {
+                    "group": f"{way} - {_HOLDOUT}",
+                    "metric": "label less holdout",
+                    "method": "label - as assigned",
+                }
+                error = _error(one.treated - held.treated, held.control)
+                yield estimate_row(
+                    estimate=one.estimate - held.estimate, standard_error=error, null=0.0, n=held.n, **row
+                )
