@@ -153,7 +153,8 @@ def organic_share(
     counts = _counts(orders, people, horizon_days, window)
     refused = {way: reason or _too_few(counts, both_arms=way == _HOLDOUT) for way, reason in refused.items()}
     shares = {way: _share(way, counts, level) for way, reason in refused.items() if not reason}
-    return EstimateTable.from_rows(_rows(shares, refused, told, len(counts), counts.filter("treated")["unknown"].sum()))
+    unknown = int(counts.filter("treated")["unknown"].sum())
+    return EstimateTable.from_rows(_rows(shares, refused, told, len(counts), unknown))
 
 
 def _unpaid(log: pl.DataFrame, paid: Sequence[str]) -> str | None:
@@ -243,8 +244,9 @@ def _counts(orders: pl.DataFrame, people: pl.DataFrame | None, horizon_days: flo
     told = {_SESSION: pl.col("entry").ne_missing("paid").sum(), window: pl.col(window).sum()}
     counts = orders.group_by("customer_id").agg(orders=pl.len(), unknown=pl.col("entry").is_null().sum(), **told)
     if people is None:
-        return counts.with_columns(treated=True)
-    return people.join(counts, on="customer_id", how="left").with_columns(pl.col(counts.columns[1:]).fill_null(0))
+        return counts.with_columns(treated=True).sort("customer_id")
+    every = people.join(counts, on="customer_id", how="left").sort("customer_id")
+    return every.with_columns(pl.col(counts.columns[1:]).fill_null(0))
 
 
 def _too_few(counts: pl.DataFrame, *, both_arms: bool) -> str | None:
