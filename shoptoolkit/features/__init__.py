@@ -1,10 +1,13 @@
 """Events -> orders, what they say of a customer, and what was known of a customer at a moment."""
 
+from shoptoolkit.features.affinity import Affinity, affinity
 from shoptoolkit.features.as_of import FeatureSpec, as_of_features
 from shoptoolkit.features.funnel import Funnel, funnel
 from shoptoolkit.features.orders import orders, rfm
 from shoptoolkit.features.paths import Transitions, transitions
 from shoptoolkit.features.sessions import sessions, summarise_sessions
+from shoptoolkit.features.lifecycle import Lifecycle, lifecycle
+from shoptoolkit.features.rhythm import Rhythm, rhythm
 
 __all__ = [
     "orders",
@@ -15,6 +18,12 @@ __all__ = [
     "Funnel",
     "transitions",
     "Transitions",
+    "rhythm",
+    "Rhythm",
+    "lifecycle",
+    "Lifecycle",
+    "affinity",
+    "Affinity",
     "as_of_features",
     "FeatureSpec",
 ]
