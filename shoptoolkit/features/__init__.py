@@ -2,5 +2,6 @@
 
 from shoptoolkit.features.as_of import FeatureSpec, as_of_features
 from shoptoolkit.features.orders import orders, rfm
+from shoptoolkit.features.sequences import sequences
 
-__all__ = ["orders", "rfm", "as_of_features", "FeatureSpec"]
+__all__ = ["orders", "rfm", "as_of_features", "FeatureSpec", "sequences"]
