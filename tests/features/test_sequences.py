@@ -112,7 +112,7 @@ def test_requests_keep_their_order_their_duplicates_and_their_columns():
 
 def test_types_are_those_of_the_log():
     table = sequences(events_of([row()]), requests_of([ask(hour=9), ask(who=7)]), columns=[*COLUMNS, "at", "known_at"])
-    inner = {name: table.schema[name].inner for name in [*COLUMNS, "at", "days_before"]}
+    inner = {name: table.schema[name].inner for name in [*COLUMNS, "at", "known_at", "days_before"]}
     assert inner == {name: SCHEMA[name] for name in [*COLUMNS, "at", "known_at"]} | {"days_before": pl.Float64}
     assert table["item_id"].to_list() == [["a"], []]
 
