@@ -28,6 +28,7 @@ Build: TypeAlias = Callable[[pl.DataFrame, pl.DataFrame], Any]
 
 PERTURBATIONS = ("removed", "corrupted", "delayed")
 _KEPT = ("customer_id", "at", "known_at", "event_id")  # never corrupted
+_FEW = (pl.Enum, pl.Categorical, pl.Boolean)
 _MONEY = ("purchase", "refund")  # kinds that need a price
 _CHANGES: dict[str, Any] = {
     "request": pl.Int64,
@@ -156,7 +157,8 @@ def search_leaks(
     >>> search_leaks(features.as_of_features, world.events, requests, rng=1, n_requests=5)
     None found in 15 perturbations of 5 requests
     >>> def all_rows(events, requests):
-    ...     return requests.join(events.group_by("customer_id").len(), on="customer_id", how="left")
+    ...     rows = events.group_by("customer_id").len()
+    ...     return requests.join(rows, on="customer_id", how="left", maintain_order="left")
     >>> search_leaks(all_rows, world.events, requests, rng=1, n_requests=5).columns
     ['len']
     """
@@ -212,8 +214,8 @@ def _built(build: Build, log: pl.DataFrame, asked: pl.DataFrame, request: int, p
         return _frame(build(log, asked.clone()), asked)
     except Exception as error:
         raise ValueError(
-            f"build fails with the future of request {request} {perturbation} ({type(error).__name__}: {error}). It must "
-            "take any log that keeps the contract; if it needs what only comes later, it leaks."
+            f"build fails with the future of request {request} {perturbation} ({type(error).__name__}: {error}). It "
+            "must take any log that keeps the contract; if it needs what only comes later, it leaks."
         ) from error
 
 
@@ -252,7 +254,9 @@ def _corrupted(column: pl.Series, rows: pl.DataFrame, rng: np.random.Generator) 
     n, name = len(rows), column.name
     if name == "event":
         return _other_kinds(rows, rng)
-    drawn = column[rng.integers(len(column), size=n)]
+    values = column.unique(maintain_order=True) if column.dtype in _FEW else column  # rare ones as often as others
+    values = values if values.null_count() == len(values) else values.drop_nulls()
+    drawn = values[rng.integers(len(values), size=n)]
     drawn = drawn.fill_null(1) if name == "price" else drawn
     if drawn.dtype.is_numeric():
         large = drawn.cast(pl.Float64) * rng.uniform(1, 1_000, n) + rng.uniform(0, 1_000, n)
