@@ -27,3 +27,7 @@ __all__ = [
     "as_of_features",
     "FeatureSpec",
 ]
+from shoptoolkit.features.leaks import LeakSearch, search_leaks
+from shoptoolkit.features.sequences import sequences
+
+__all__ = ["orders", "rfm", "as_of_features", "FeatureSpec", "sequences", "search_leaks", "LeakSearch"]

@@ -18,10 +18,11 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from shoptoolkit.contract import ContractError, Events, Requests, require
+from shoptoolkit.contract import ContractError
 from shoptoolkit.contract.clock import local_day, zone
 from shoptoolkit.contract.lines import line_amount
 from shoptoolkit.contract.schemas import EVENT_KINDS
+from shoptoolkit.features.timeline import DAY, moments, read_pair, timeline
 
 if TYPE_CHECKING:
     from shoptoolkit.contract.arrays import Ints
@@ -30,11 +31,10 @@ if TYPE_CHECKING:
 _SUMS = ("spend", "refunded", "watch_seconds")
 _PLURALS = {"watch": "watches", "search": "searches"}
 _MONEY = {"spend": "purchase", "refunded": "refund"}  # the kind of event whose money it is
-_DAY = 86_400_000_000  # microseconds
 _CENTS, _MICROSECONDS = 100, 1_000_000
 _LONGEST = 36_525  # days: a century
 _LARGEST = 2**53  # units: above it floating point has no whole numbers
-_USED = ("at", "known_at", "event", "price", "quantity", "watch_seconds")
+_USED = ("known_at", "event", "price", "quantity", "watch_seconds")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,9 +147,8 @@ def as_of_features(events: Any, requests: Any, *, spec: FeatureSpec | None = Non
     spec = FeatureSpec() if spec is None else spec
     if not isinstance(spec, FeatureSpec):
         raise TypeError(f"spec is {spec!r}; it must be a FeatureSpec, e.g. FeatureSpec(windows_days=(7, 28)).")
-    asked, log = require(requests, Requests), require(events, Events)
-    _check_pair(asked, log, spec)
-    line, rows = _timeline(asked, log)
+    asked, log = read_pair(events, requests, made=spec.columns)
+    line, rows = timeline(asked, log, columns=_USED)
     kind = _kinds(rows, spec)
     features = [
         *_counts(line, kind, spec),
@@ -185,44 +184,6 @@ def _named(name: str, given: Any, allowed: tuple[str, ...]) -> tuple[str, ...]:
     if name == "kinds" and not names:
         raise ValueError("kinds is (); name at least one kind of event, or None for all.")
     return names
-
-
-def _check_pair(asked: pl.DataFrame, log: pl.DataFrame, spec: FeatureSpec) -> None:
-    ours, theirs = asked.schema["customer_id"], log.schema["customer_id"]
-    if ours != theirs:
-        raise ContractError(
-            f"requests: 'customer_id' is {ours}, and {theirs} in the events, so no customer is in both; cast one."
-        )
-    if taken := [name for name in asked.columns if name in set(spec.columns)]:
-        raise ContractError(
-            f"requests: {', '.join(map(repr, taken))} would be overwritten by features of that name; rename or drop."
-        )
-
-
-def _timeline(asked: pl.DataFrame, log: pl.DataFrame) -> tuple[Timeline, pl.DataFrame]:
-    """Requests and log on one line, and the log's rows in its order; customers that nobody asks about are left out."""
-    from shoptoolkit.features.kernels import Timeline, by_customer, sort_within
-
-    customers = asked.select(pl.col("customer_id").unique()).with_row_index("number")
-    first_request, row = by_customer(_numbers(asked, customers), len(customers))
-    sort_within(first_request, row, as_of := _moments(asked["as_of"]))
-    first_event, order = by_customer(_numbers(log, customers), len(customers))
-    sort_within(first_event, order, _moments(log["at"]))
-    rows = log.select(name for name in _USED if name in log.columns)[order]
-    at, arrival = _moments(rows["at"]), np.arange(len(order))
-    known_at = _moments(rows["known_at"].fill_null(rows["at"])) if "known_at" in rows.columns else at
-    sort_within(first_event, arrival, known_at)
-    return Timeline(first_event, at, known_at, arrival, first_request, as_of[row], row), rows
-
-
-def _numbers(frame: pl.DataFrame, customers: pl.DataFrame) -> Ints:
-    """Each row's customer as a number from 0; -1 for customers that nobody asks about."""
-    found = frame.select("customer_id").join(customers, on="customer_id", how="left", maintain_order="left")
-    return found["number"].cast(pl.Int64).fill_null(-1).to_numpy()
-
-
-def _moments(column: pl.Series) -> Ints:
-    return column.to_physical().to_numpy()
 
 
 def _kinds(rows: pl.DataFrame, spec: FeatureSpec) -> Ints:
@@ -273,12 +234,12 @@ def _recency(line: Timeline, kind: Ints, asked: pl.DataFrame, spec: FeatureSpec)
     from shoptoolkit.features.kernels import NEVER, latest
 
     last = latest(line, kind, len(spec.counted))
-    since = (_moments(asked["as_of"])[:, None] - last) / _DAY
+    since = (moments(asked["as_of"])[:, None] - last) / DAY
     return (column.fill_nan(None) for column in _columns(np.where(last == NEVER, np.nan, since)))
 
 
 def _spans(spec: FeatureSpec) -> Ints:
-    return np.array(spec.windows_days, np.int64) * _DAY
+    return np.array(spec.windows_days, np.int64) * DAY
 
 
 def _columns(answers: npt.NDArray[Any]) -> Iterator[pl.Series]:

@@ -138,3 +138,44 @@ def latest(line: Timeline, group: Ints, n_groups: int) -> Ints:
                     now[group[i]] = max(now[group[i]], line.at[i])
             out[line.row[r]] = now
     return out
+
+
+@njit(cache=True)
+def known(line: Timeline) -> Ints:
+    """How many of the customer's rows are known before each request."""
+    out = np.empty(len(line.row), np.int64)
+    for c in range(len(line.first_event) - 1):
+        come = line.first_event[c]
+        for r in range(line.first_request[c], line.first_request[c + 1]):
+            while come < line.first_event[c + 1] and line.known_at[line.arrival[come]] < line.as_of[r]:
+                come += 1
+            out[line.row[r]] = come - line.first_event[c]
+    return out
+
+
+@njit(cache=True)
+def last_known(line: Timeline, first: Ints) -> Ints:
+    """The last rows that happened, of those known: for request r, as many as fit from first[r] to first[r + 1].
+
+    The requests are met from the last to the first, so that rows only leave: one step each in a linked list.
+    """
+    out, n = np.empty(first[-1], np.int64), len(line.at)
+    before, after = np.arange(-1, n - 1), np.arange(1, n + 1)
+    for c in range(len(line.first_event) - 1):
+        begin, end = line.first_event[c], line.first_event[c + 1]
+        unknown, newest = end, end - 1
+        for r in range(line.first_request[c + 1] - 1, line.first_request[c] - 1, -1):
+            while unknown > begin and line.known_at[line.arrival[unknown - 1]] >= line.as_of[r]:
+                unknown -= 1
+                i = line.arrival[unknown]
+                if after[i] < end:
+                    before[after[i]] = before[i]
+                else:
+                    newest = before[i]
+                if before[i] >= begin:
+                    after[before[i]] = after[i]
+            i, row = newest, line.row[r]
+            for place in range(first[row + 1] - 1, first[row] - 1, -1):
+                out[place] = i
+                i = before[i]
+    return out
