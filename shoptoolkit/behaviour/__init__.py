@@ -1,5 +1,16 @@
 """Why people buy: the probability that they do, from what was known before."""
 
+from shoptoolkit.behaviour.intent import IntentFit, fit_intent, load_intent
+from shoptoolkit.behaviour.prefixes import session_features, session_prefixes
 from shoptoolkit.behaviour.propensity import PropensityFit, fit_propensity, load_propensity
 
-__all__ = ["PropensityFit", "fit_propensity", "load_propensity"]
+__all__ = [
+    "IntentFit",
+    "PropensityFit",
+    "fit_intent",
+    "fit_propensity",
+    "load_intent",
+    "load_propensity",
+    "session_features",
+    "session_prefixes",
+]
