@@ -1,6 +1,20 @@
 """Events -> orders, what they say of a customer, and what was known of a customer at a moment."""
 
 from shoptoolkit.features.as_of import FeatureSpec, as_of_features
+from shoptoolkit.features.funnel import Funnel, funnel
 from shoptoolkit.features.orders import orders, rfm
+from shoptoolkit.features.paths import Transitions, transitions
+from shoptoolkit.features.sessions import sessions, summarise_sessions
 
-__all__ = ["orders", "rfm", "as_of_features", "FeatureSpec"]
+__all__ = [
+    "orders",
+    "rfm",
+    "sessions",
+    "summarise_sessions",
+    "funnel",
+    "Funnel",
+    "transitions",
+    "Transitions",
+    "as_of_features",
+    "FeatureSpec",
+]

@@ -1,0 +1,81 @@
+"""The log in time: one customer after the other, each from the first event to the last.
+
+In: checked Events. Out: `in_time`, the same rows sorted by customer and moment, rows of one moment by their values, so
+that the order in which they came never matters; `first_rows` flags each customer's first row in such a log.
+
+A log that is in order already, as a store written per customer is, costs one look. Others are put in order by counting,
+not by comparing; and only rows that share customer and moment are compared by their other columns.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+
+from shoptoolkit.contract.arrays import Flags, Ints
+
+_KEYS = ("customer_id", "at")
+
+
+def in_time(log: pl.DataFrame, *, break_ties: bool = True) -> pl.DataFrame:
+    """The rows by customer and moment; at one moment by kind of event (the contract's order), then all other columns.
+
+    `break_ties=False`: rows of one customer and moment come in any order, for answers that do not depend on it.
+    """
+    keys, order = log.select(_KEYS), None
+    if not _is_in_order(keys):
+        order = _order(keys)
+        keys = keys[order]
+    if break_ties and len(tied := _tied(keys)):
+        order = np.arange(len(log)) if order is None else order
+        order[tied] = order[tied][_by_value(log[order[tied]])]
+    return log if order is None else log[order]
+
+
+def first_rows(log: pl.DataFrame) -> Flags:
+    """In a log in time: is a row the first of its customer?"""
+    customer = log["customer_id"]
+    return (customer != customer.shift()).fill_null(True).to_numpy()
+
+
+def moments(column: pl.Series) -> Ints:
+    """Moments as microseconds."""
+    return column.to_physical().to_numpy()
+
+
+def _is_in_order(keys: pl.DataFrame) -> bool:
+    customer, at = (pl.col(name) for name in _KEYS)
+    is_back = (customer < customer.shift()) | ((customer == customer.shift()) & (at < at.shift()))
+    return not keys.select(is_back.any()).item()
+
+
+def _order(keys: pl.DataFrame) -> Ints:
+    from shoptoolkit.features.kernels import by_customer, sort_within
+
+    first, order = by_customer(*_numbers(keys["customer_id"]))
+    sort_within(first, order, moments(keys["at"]))
+    return order
+
+
+def _numbers(customer: pl.Series) -> tuple[Ints, int]:
+    """Each row's customer as a number from 0, in the order of their ids, and how many numbers there are."""
+    if customer.dtype == pl.Int64:
+        ids = customer.to_numpy()
+        if (span := int(ids.max()) - int(ids.min()) + 1) < 2 * len(ids):
+            return ids - ids.min(), span
+    known = customer.unique().sort().to_frame().with_row_index("number")
+    found = customer.to_frame().join(known, on="customer_id", how="left", maintain_order="left")
+    return found["number"].cast(pl.Int64).to_numpy(), len(known)
+
+
+def _tied(keys: pl.DataFrame) -> Ints:
+    """Numbers of the rows that share customer and moment with the row before or after."""
+    is_same = keys.select((pl.all() == pl.all().shift()).fill_null(False)).select(pl.all_horizontal(_KEYS))
+    same = is_same.to_series().to_numpy()
+    return np.flatnonzero(same | np.append(same[1:], False))
+
+
+def _by_value(rows: pl.DataFrame) -> Ints:
+    """The order of rows, those of one customer and moment next to each other, by all their values."""
+    rest = sorted(set(rows.columns) - {*_KEYS, "event"})
+    return rows.select(pl.arg_sort_by(*_KEYS, "event", *rest)).to_series().to_numpy()
