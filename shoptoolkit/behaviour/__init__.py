@@ -4,3 +4,16 @@ from shoptoolkit.behaviour.organic import organic_share
 from shoptoolkit.behaviour.propensity import PropensityFit, fit_propensity, load_propensity
 
 __all__ = ["PropensityFit", "fit_propensity", "load_propensity", "organic_share"]
+from shoptoolkit.behaviour.intent import IntentFit, fit_intent, load_intent
+from shoptoolkit.behaviour.prefixes import session_features, session_prefixes
+
+__all__ = [
+    "IntentFit",
+    "PropensityFit",
+    "fit_intent",
+    "fit_propensity",
+    "load_intent",
+    "load_propensity",
+    "session_features",
+    "session_prefixes",
+]
