@@ -1,13 +1,16 @@
 """Why people buy: the probability that they do, from what was known before."""
 
 from shoptoolkit.behaviour.intent import IntentFit, fit_intent, load_intent
+from shoptoolkit.behaviour.next_item import NextItemFit, fit_next_item
 from shoptoolkit.behaviour.prefixes import session_features, session_prefixes
 from shoptoolkit.behaviour.propensity import PropensityFit, fit_propensity, load_propensity
 
 __all__ = [
     "IntentFit",
+    "NextItemFit",
     "PropensityFit",
     "fit_intent",
+    "fit_next_item",
     "fit_propensity",
     "load_intent",
     "load_propensity",
