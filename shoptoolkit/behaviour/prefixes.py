@@ -175,7 +175,7 @@ def arrival(log: pl.DataFrame) -> pl.Expr:
 def of_sessions(rows: pl.DataFrame, asked: pl.DataFrame, gap_minutes: float, spec: FeatureSpec | None) -> pl.DataFrame:
     """`session_features` for rows that `features.sessions` gave."""
     spec = HISTORY if spec is None else spec
-    if taken := [name for name in asked.columns if name in (STARTED, *SESSION)]:
+    if taken := [name for name in asked.columns if name in (STARTED, *SESSION, *spec.columns)]:
         raise ContractError(f"requests: {', '.join(map(repr, taken))} would be overwritten; rename or drop.")
     began = pl.coalesce(STARTED, "as_of")
     seen = _summaries(_seen(rows, asked, gap_minutes), spec.timezone)
