@@ -118,7 +118,7 @@ def _by_rows(fit: PropensityFit, test: pl.DataFrame, *, rng: np.random.Generator
     tables = []
     for (seen,), part in rows.sort("rows_seen", "customer_id", "as_of").group_by("rows_seen", maintain_order=True):
         codes = (part["customer_id"].rank("dense") - 1).cast(pl.Int64).to_numpy()
-        words = {
+        words: dict[str, Any] = {
             "question": "How well is a purchase in this session foreseen?",
             "estimand": f"sessions from {fit.split_at} on, new draws of customers",
             "group": f"{seen} row{'s' if seen > 1 else ''} seen",

@@ -147,7 +147,8 @@ def session_prefixes(
     seen = pl.DataFrame()
     if len(asked):
         seen = of_sessions(rows, asked, gap_minutes, spec)
-        seen = seen.filter(pl.col("rows_seen") == pl.col("__k"), pl.col("session_purchases") == 0).drop("__k")
+        is_it = pl.col(STARTED).is_between("__began", "__ended") & (pl.col("rows_seen") == pl.col("__k"))
+        seen = seen.filter(is_it, pl.col("session_purchases") == 0).select(pl.exclude("^__.*$"))
     if seen.is_empty():
         raise ContractError(
             f"events: no session was over by {as_of} and could be looked at after {', '.join(map(str, counts))} rows, "
@@ -161,7 +162,8 @@ def known_before(events: Any, as_of: datetime) -> pl.DataFrame:
     log = require(events, Events)
     known = log.filter(arrival(log) < as_of)
     if known.is_empty():
-        raise ValueError(f"no event was known before {as_of}; the first one is of {log['at'].min()}.")
+        first = log.select(arrival(log).min()).item()
+        raise ValueError(f"no event was known before {as_of}; the first one became known at {first}.")
     return known
 
 
@@ -173,7 +175,7 @@ def arrival(log: pl.DataFrame) -> pl.Expr:
 def of_sessions(rows: pl.DataFrame, asked: pl.DataFrame, gap_minutes: float, spec: FeatureSpec | None) -> pl.DataFrame:
     """`session_features` for rows that `features.sessions` gave."""
     spec = HISTORY if spec is None else spec
-    if taken := [name for name in asked.columns if name in (STARTED, *SESSION)]:
+    if taken := [name for name in asked.columns if name in (STARTED, *SESSION, *spec.columns)]:
         raise ContractError(f"requests: {', '.join(map(repr, taken))} would be overwritten; rename or drop.")
     began = pl.coalesce(STARTED, "as_of")
     seen = _summaries(_seen(rows, asked, gap_minutes), spec.timezone)
@@ -197,18 +199,18 @@ def _moments(
     rows: pl.DataFrame, after: Sequence[int], until: datetime, since: datetime | date | str | None
 ) -> pl.DataFrame:
     """A request just after the k-th row of each session became known, with whether the session has a purchase."""
-    one, start = ["customer_id", "session_number"], pl.col("at").min()
-    from_then = pl.lit(True) if since is None else start >= moment(since, name="since")
-    whole = rows.group_by(one).agg(
-        bought=(pl.col("event") == "purchase").any(), is_asked=(pl.col("at").max() < until) & from_then
-    )
+    one, at = ["customer_id", "session_number"], pl.col("at")
+    whole = rows.group_by(one).agg(bought=(pl.col("event") == "purchase").any(), __began=at.min(), __ended=at.max())
+    whole = whole.filter(pl.col("__ended") < until)
+    if since is not None:
+        whole = whole.filter(pl.col("__began") >= moment(since, name="since"))
     came = rows.select(*one, arrival(rows).alias("came")).sort(*one, "came")
     is_new = came.select(pl.any_horizontal((pl.col(name) != pl.col(name).shift()).fill_null(True) for name in one))
     row = pl.int_range(pl.len(), dtype=pl.Int64)
     place = row - pl.when(is_new.to_series()).then(row).forward_fill() + 1
     kept = came.with_columns(__k=place).filter(pl.col("__k").is_in(list(after)))
-    asked = kept.join(whole.filter("is_asked"), on=one, maintain_order="left")
-    return asked.select(*one, (pl.col("came") + _TICK).alias("as_of"), "bought", "__k")
+    asked = kept.join(whole, on=one, maintain_order="left")
+    return asked.select(*one, (pl.col("came") + _TICK).alias("as_of"), "bought", "__k", "__began", "__ended")
 
 
 def _seen(rows: pl.DataFrame, asked: pl.DataFrame, gap_minutes: float) -> pl.DataFrame:
