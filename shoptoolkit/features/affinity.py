@@ -176,7 +176,7 @@ def _lines(bought: pl.DataFrame, common: pl.DataFrame) -> Lines:
         item_first,
         units=per_cluster[has_lines],
         n=len(units),
-        squares=float(((per_cluster / len(units)) ** 2).sum()),
+        squares=float((per_cluster**2).sum()) / len(units) ** 2,
     )
 
 
@@ -192,8 +192,6 @@ def _table(lines: Lines, common: pl.DataFrame, level: float, most: int) -> pl.Da
     size = common["size"].to_numpy()
     pairs, told = partners(lines, size, spreads(lines, size), z_of(level), _TOGETHER, most)
     a, b, both = pairs.T
-    counts = pl.DataFrame(
-        {"a": common["item"][a], "b": common["item"][b], "n_both": both, "n_a": size[a], "n_b": size[b]}
-    )
-    shares = {"support": pl.col("n_both") / lines.n, "confidence": pl.col("n_both") / pl.col("n_a")}
-    return counts.with_columns(**shares, **dict(zip(("lift", "low", "high"), map(pl.Series, told.T), strict=True)))
+    columns = {"a": common["item"][a], "b": common["item"][b], "n_both": both, "n_a": size[a], "n_b": size[b]}
+    shares = {"support": both / lines.n, "confidence": both / size[a]}  # by numpy: polars divides by multiplying
+    return pl.DataFrame(columns | shares | dict(zip(("lift", "low", "high"), told.T, strict=True)))

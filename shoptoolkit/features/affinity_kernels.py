@@ -69,14 +69,11 @@ def partners(lines: Lines, size: Ints, spread: Floats, z: float, least: int, mos
     seen = np.empty(len(size), np.int64)
     for a in range(len(size)):
         n_seen = _meet(lines, a, sums, together, seen)
-        found = np.sort(seen[:n_seen])
-        count, bounds = 0, np.empty((n_seen, 3))
-        for b in found:
-            if sums[b, _BOTH] >= least:
-                found[count] = b
-                _bound(lines.n, size[a], size[b], spread[a] + spread[b] - lines.squares, sums[b], z, bounds[count])
-                count += 1
-        best = np.argsort(-bounds[:count, 1], kind="mergesort")[:place]
+        found = np.sort(np.array([b for b in seen[:n_seen] if sums[b, _BOTH] >= least], np.int64))
+        bounds = np.empty((len(found), 3))
+        for k, b in enumerate(found):
+            _bound(lines.n, size[a], size[b], spread[a] + spread[b] - lines.squares, sums[b], z, bounds[k])
+        best = np.argsort(-bounds[:, 1], kind="mergesort")[:place]
         for k in best:
             pairs[kept, 0], pairs[kept, 1], pairs[kept, 2] = a, found[k], sums[found[k], _BOTH]
             told[kept] = bounds[k]
