@@ -1,8 +1,8 @@
-"""Read a shop's own log: a frame, csv, parquet, json lines or a glob of them, brought to Events and checked.
+"""Read a shop's own log, of files, a frame, a table or a database, brought to Events and checked.
 
 In: a source and, where names differ, `columns={theirs: ours}`. Out: `Checked`. `read_events` opens the source
-(`open_files`), parses text columns (what cannot be read is quarantined, row by row), turns local time into UTC and
-hands over to `check` (`read_opened`).
+(`open_source`; connect.py has tables and databases), parses text columns (what cannot be read is quarantined, row by
+row), turns local time into UTC and hands over to `check` (`read_opened`).
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from polars.exceptions import PanicException, PolarsError
 from shoptoolkit.contract.check import Checked, check_parsed, choose, to_polars
 from shoptoolkit.contract.clock import zone
 from shoptoolkit.contract.columns import aside
+from shoptoolkit.contract.connect import kind_of, read_table, shown
 from shoptoolkit.contract.schemas import EVENT_KINDS, ContractError, Events
 from shoptoolkit.contract.timestamps import to_utc
 
@@ -36,6 +37,7 @@ _KINDS |= {".jsonl": "json lines", ".ndjson": "json lines", ".json": "json lines
 def read_events(
     source: Any,
     *,
+    query: str | None = None,
     columns: Mapping[str, str] | None = None,
     kinds: Mapping[str, str] | None = None,
     timezone: str | None = None,
@@ -47,6 +49,12 @@ def read_events(
     ----------
     source
         A frame (polars, pandas, pyarrow ...), or a path or glob of csv, parquet or json-lines files (csv may be .gz).
+        A Delta table: its folder, or a `deltalake.DeltaTable`. An Iceberg table: a `pyiceberg` Table, or the path of
+        the `.metadata.json` that its catalog names. A database: "postgresql://user:$PASSWORD@server:5432/shop" (a $NAME
+        is taken from the environment) or "sqlite:///path/of/shop.db". Tables need `pip install 'shoptoolkit[lake]'`,
+        databases `'shoptoolkit[sql]'`.
+    query
+        Of a database, and there needed: the name of a table, or a SELECT.
     columns
         {your column: ours}, e.g. {"user": "customer_id", "ts": "at"}. Other columns are kept; one that had the name
         before becomes e.g. "at_before".
@@ -68,16 +76,32 @@ def read_events(
     ------
     ContractError
         No such file, an empty file, no rows, a file that is not what its name says, files of different kinds or columns
-        in one glob, missing or mistyped columns.
+        in one glob, missing or mistyped columns; no such table, no answer of the database, a query that fails, `query`
+        without a database, or the reverse. No message tells a password.
     ValueError
         No such time zone, or `kinds` names a kind that is not ours.
     """
     check_words(kinds, timezone)
-    given, kind = open_files(source) if isinstance(source, str | Path) else (to_polars(source), "frame")
-    name = str(source) if isinstance(source, str | Path) else f"the {type(source).__name__}"
+    given, kind = open_source(source, query=query)
     return read_opened(
-        given, kind, name=name, columns=columns, kinds=kinds, timezone=timezone, datetime_format=datetime_format
+        given,
+        kind,
+        name=shown(source),
+        columns=columns,
+        kinds=kinds,
+        timezone=timezone,
+        datetime_format=datetime_format,
     )
+
+
+def open_source(source: Any, *, query: str | None = None) -> tuple[pl.DataFrame, str]:
+    """All rows of a source in one frame, and its kind: of file, "frame", or what `connect.kind_of` says."""
+    kind = kind_of(source)
+    if kind == "database" or query is None:
+        if kind:
+            return read_table(source, kind, query=query), kind
+        return open_files(source) if isinstance(source, str | Path) else (to_polars(source), "frame")
+    raise ContractError(f"query is {query!r}, and source {shown(source)!r} is no database; leave query out.")
 
 
 def check_words(kinds: Mapping[str, str] | None, timezone: str | None) -> None:
@@ -98,7 +122,7 @@ def read_opened(
     timezone: str | None = None,
     datetime_format: str | None = None,
 ) -> Checked:
-    """`read_events` of what `open_files` gave: its frame and kind of file, and the name to tell in errors."""
+    """`read_events` of what `open_source` gave: its frame and kind, and the name to tell in errors."""
     given = _rename(given, dict(columns or {}))
     if given.is_empty():
         raise ContractError(f"events: 0 rows in {name}; its columns are {', '.join(given.columns) or 'none'}.")
@@ -170,12 +194,20 @@ def _same_kinds(source: str | Path, frames: Mapping[Path, pl.DataFrame]) -> None
 def paths_of(source: str | Path) -> list[Path]:
     """The files that a path or glob names; a ContractError where there are none."""
     if Path(source).is_dir():
-        raise ContractError(f"source is {str(source)!r}, a folder; name its files by a glob, e.g. '{source}/*.csv'.")
+        raise ContractError(
+            f"source is {str(source)!r}, a folder; name its files by a glob, e.g. '{source}/*.csv'. It is no Delta table, "
+            "as it has no _delta_log; of an Iceberg table name the .metadata.json."
+        )
     if Path(source).is_file():
         return [Path(source)]
     paths = [path for found in sorted(glob.glob(str(source), recursive=True)) if (path := Path(found)).is_file()]
     if not paths:
         raise ContractError(f"source is {str(source)!r}: no such file, and no file matches it as a glob.")
+    if tables := sorted({str(at) for path in paths for at in path.parents if (at / "_delta_log").is_dir()}):
+        raise ContractError(
+            f"source is {str(source)!r}, files of the Delta table {tables[0]!r}, where old rows lie beside those that "
+            "hold. Pass the table's folder."
+        )
     return paths
 
 
@@ -282,6 +314,8 @@ def _parse(
 ) -> tuple[pl.Series, pl.Series | None]:
     """The column in its type where it was text or local time, and flags of the values that could not be read."""
     kind = Events.fields[series.name].kind
+    if series.dtype == pl.Binary:
+        series = _from_bytes(series)
     if series.dtype in (pl.Categorical, pl.Enum):
         series = series.cast(pl.String)
     if kind == "id" and series.dtype == pl.String:
@@ -305,6 +339,16 @@ def to_numbers(text: pl.Series) -> pl.Series:
     return (
         text.str.replace_all(".", "", literal=True).str.replace(",", ".", literal=True).cast(pl.Float64, strict=False)
     )
+
+
+def _from_bytes(series: pl.Series) -> pl.Series:
+    """Bytes as the text they hold, as older Parquet has it, or as UUIDs, as Iceberg has them; else as they are."""
+    try:
+        return series.cast(pl.String)
+    except PolarsError:
+        if (series.bin.size().drop_nulls() != 16).any():
+            return series
+    return series.bin.encode("hex").str.replace(r"(.{8})(.{4})(.{4})(.{4})", "$1-$2-$3-$4-")
 
 
 def _whole_ids(series: pl.Series) -> pl.Series:

@@ -16,6 +16,7 @@ import polars as pl
 
 from shoptoolkit.contract import Checked, read_events
 from shoptoolkit.contract.clock import day_of
+from shoptoolkit.contract.connect import kind_of, shown
 from shoptoolkit.datasets.registry import SETS, about
 from shoptoolkit.datasets.tidy import load
 
@@ -68,6 +69,7 @@ class Log:
 def open_log(
     source: Any,
     *,
+    query: str | None = None,
     columns: Mapping[str, str] | None = None,
     kinds: Mapping[str, str] | None = None,
     clock: str | None = None,
@@ -85,10 +87,12 @@ def open_log(
     Parameters
     ----------
     source
-        The name of a public set (`available()`), a path or glob (see `contract.read_events`), or a frame of events.
-    columns, kinds, clock
-        As `columns`, `kinds` and `timezone` of `read_events`, for a log of your own: {your column: ours}, {your kind of
-        event: ours}, and where timestamps without a zone were written (None: UTC).
+        The name of a public log (`available()`), a path or glob, a frame of events, a Delta or Iceberg table, or a
+        database's address (see `contract.read_events`).
+    query, columns, kinds, clock
+        As `query`, `columns`, `kinds` and `timezone` of `read_events`, for a log of your own: what to read of a
+        database, {your column: ours}, {your kind of event: ours}, and where timestamps without a zone were written
+        (None: UTC).
     timezone
         Where the shop's days begin. None: what is known of the set, else `clock`, else UTC.
     as_of
@@ -113,19 +117,19 @@ def open_log(
     ------
     ValueError
         `source` is no set, file or frame; `as_of` is missing for a log of your own, or lies before it; no row is good;
-        `only` names no column, or no value of it; or `columns`, `kinds` or `clock` is given for a public set.
+        `only` names no column, or no value of it; or `query`, `columns`, `kinds` or `clock` is given for a public set.
     """
     if isinstance(source, str) and source in SETS:
         known = about(source)
-        if columns or kinds or clock:
-            told = f"columns is {columns}, kinds is {kinds} and clock is {clock!r}"
+        if query or columns or kinds or clock:
+            told = f"query is {query!r}, columns is {columns}, kinds is {kinds} and clock is {clock!r}"
             raise ValueError(f"{told}; {source} is tidied already and needs none of them.")
         checked, citation = load(source, folder=folder), known.citation
         facts = {key: getattr(known, key) for key in _FACTS}
     else:
         _must_exist(source)
-        checked, citation = read_events(source, columns=columns, kinds=kinds, timezone=clock), ""
-        title = Path(source).name if isinstance(source, str | Path) else "a frame"
+        checked, citation = read_events(source, query=query, columns=columns, kinds=kinds, timezone=clock), ""
+        title = Path(shown(source)).name if isinstance(source, str | Path) or kind_of(source) else "a frame"
         facts = dict(zip(_FACTS, (clock or "UTC", "", None, False, title, "your own"), strict=True))
     given = dict(zip(_FACTS, (timezone, currency, as_of, history_known, name, licence), strict=True))
     facts |= {key: value for key, value in given.items() if value is not None}

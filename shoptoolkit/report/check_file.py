@@ -21,9 +21,10 @@ import polars as pl
 
 from shoptoolkit.contract.check import Checked
 from shoptoolkit.contract.clock import day_of
+from shoptoolkit.contract.connect import kind_of, shown, without_password
 from shoptoolkit.contract.guess import Contents, Guess, columns_of, contents_of, guess_columns, guess_kind
 from shoptoolkit.contract.lines import order_key
-from shoptoolkit.contract.read import check_words, open_files, paths_of, read_opened
+from shoptoolkit.contract.read import check_words, open_source, paths_of, read_opened
 from shoptoolkit.contract.schemas import EVENT_KINDS, ContractError
 from shoptoolkit.report.files import write_whole
 
@@ -40,6 +41,7 @@ class Look:
     """What was found in a file. `checked` is of the guess, not of what was told, where `fault` is not empty."""
 
     source: str
+    query: str | None
     columns: dict[str, str]  # as told; then with the guesses
     kinds: dict[str, str]
     clock: str | None
@@ -64,7 +66,7 @@ class Look:
     @property
     def stem(self) -> str:
         """`log/2024*.csv.gz` -> "log_2024"."""
-        path = Path(self.source)
+        path = Path(shown(self.source))
         name = f"{path.parent.name}_{path.name}" if set(path.name) & set("*?[") else path.name
         name = re.sub(r"\.(csv|tsv|txt|parquet|pq|jsonl|ndjson|json)(\.gz)?$", "", name, flags=re.IGNORECASE)
         return re.sub(r"[^\w.-]+", "_", name).strip("_.")[:80] or "log"
@@ -72,13 +74,20 @@ class Look:
     @property
     def name(self) -> str:
         """The file's name, to show."""
-        path = Path(self.source)
+        path = Path(shown(self.source))
         return plain("/".join(path.parts[-2:] if set(path.name) & set("*?[") else path.parts[-1:]), 80)
 
     @property
     def bytes(self) -> str:
-        """The size, to show."""
+        """The size, to show; of a table nobody tells it."""
+        if not self.size:
+            return "not told"
         return f"{self.size / 1e6:,.1f} MB" if self.size >= 1e5 else f"{self.size:,} bytes"
+
+    @property
+    def address(self) -> str:
+        """What opens the source from anywhere, but for a password."""
+        return without_password(self.source) if "://" in self.source else os.path.abspath(self.source)
 
     @property
     def is_understood(self) -> bool:
@@ -89,6 +98,7 @@ class Look:
 def check_file(
     source: str,
     *,
+    query: str | None = None,
     columns: Mapping[str, str] | None = None,
     kinds: Mapping[str, str] | None = None,
     clock: str | None = None,
@@ -101,9 +111,9 @@ def check_file(
     Parameters
     ----------
     source
-        A path or glob, as `contract.read_events` takes it.
-    columns, kinds, clock, datetime_format
-        As `columns`, `kinds`, `timezone` and `datetime_format` of `read_events`.
+        A path or glob, a table or a database, as `contract.read_events` takes it.
+    query, columns, kinds, clock, datetime_format
+        As `query`, `columns`, `kinds`, `timezone` and `datetime_format` of `read_events`.
     out
         Folder for `check_NAME.html` and, if rows are set aside, `check_NAME_quarantine.csv` (parquet for lists).
     tell
@@ -117,15 +127,15 @@ def check_file(
     Raises
     ------
     ValueError
-        No such file, clock or kind of event; nothing was read.
+        No such file, table, clock or kind of event, or the database gives nothing; nothing was read.
     OSError
         `out` cannot be written.
     """
     from shoptoolkit.report.check_page import terminal, write_page
 
     check_words(kinds, clock)
-    paths = paths_of(source)
-    look = Look(source=source, columns=dict(columns or {}), kinds=dict(kinds or {}), clock=clock,
+    paths = [] if kind_of(source) else paths_of(source)
+    look = Look(source=source, query=query, columns=dict(columns or {}), kinds=dict(kinds or {}), clock=clock,
                 datetime_format=datetime_format, out=Path(out))  # fmt: skip
     look.out.mkdir(parents=True, exist_ok=True)
     look.size, begun = sum(path.stat().st_size for path in paths), time.monotonic()
@@ -133,8 +143,10 @@ def check_file(
     long = f"; this takes about {look.size / BYTES_A_SECOND:.0f} s" if look.size > 5 * BYTES_A_SECOND else ""
     tell(f"Reading {look.name} ({many}{look.bytes}{long}) ...")
     try:
-        given, kind = open_files(source)
+        given, kind = open_source(source, query=query)
     except ContractError as error:
+        if not paths:
+            raise
         look.fault, look.mends = str(error), _header_mends(_first_names(paths[0]))
     else:
         _look_at(look, given, kind)

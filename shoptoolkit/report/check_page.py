@@ -13,6 +13,7 @@ from pathlib import Path
 import polars as pl
 
 from shoptoolkit.contract.check import Checked
+from shoptoolkit.contract.connect import without_password
 from shoptoolkit.contract.reconcile import reconcile
 from shoptoolkit.contract.show import LAB_STYLE, html_table
 from shoptoolkit.report.check_file import Look, plain
@@ -94,7 +95,7 @@ def write_page(look: Look) -> Path:
         is_prepared=is_prepared(look),
         again=again(look),
         note=line_total(look),
-        facts=[("File", plain(look.source)), ("Size", look.bytes), ("Rows", f"{look.rows:,}"),
+        facts=[("File", plain(without_password(look.source))), ("Size", look.bytes), ("Rows", f"{look.rows:,}"),
                ("Read and checked in", seconds_in_words(look.seconds))],
         quarantine=plain(look.quarantine.name) if look.quarantine else "",
     )  # fmt: skip

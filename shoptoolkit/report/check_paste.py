@@ -8,10 +8,10 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
 from pathlib import Path
 
+from shoptoolkit.contract.connect import without_password
 from shoptoolkit.contract.guess import is_total
 from shoptoolkit.report.check_file import Look, plain
 
@@ -27,8 +27,14 @@ def again(look: Look) -> str:
     """The command that checks the file with the guesses as told; "" where words alone will not do."""
     if not look.fault or not {"customer_id", "at", "event"} <= {guess.ours for guess in look.guesses}:
         return ""
-    told = {"columns": look.columns, "kinds": look.kinds, "clock": look.clock, "datetime-format": look.datetime_format}
-    words = ["shoptoolkit", "check", look.source]
+    told = {
+        "query": look.query,
+        "columns": look.columns,
+        "kinds": look.kinds,
+        "clock": look.clock,
+        "datetime-format": look.datetime_format,
+    }
+    words = ["shoptoolkit", "check", without_password(look.source)]
     for name, value in told.items():
         words += [f"--{name}", value if isinstance(value, str) else _literal(value)] if value else []
     return plain(shlex.join(words), 100_000)
@@ -38,9 +44,9 @@ def pasted(look: Look) -> tuple[str, str]:
     """Lines to paste: into a notebook or script, and into a shell; none where the guess leads nowhere."""
     if look.checked is None or look.checked.good.is_empty():
         return "", ""
-    words = {"columns": look.columns, "kinds": look.kinds, "clock": look.clock}
+    words = {"query": look.query, "columns": look.columns, "kinds": look.kinds, "clock": look.clock}
     words = {name: value for name, value in words.items() if value and not is_prepared(look)}
-    path = str(Path.cwd() / f"{look.stem}_events.parquet") if is_prepared(look) else os.path.abspath(look.source)
+    path = str(Path.cwd() / f"{look.stem}_events.parquet") if is_prepared(look) else look.address
     code, shell = [f"dataset = {_literal(path)}"], ["shoptoolkit", "report", "-p", f"dataset={path}"]
     for name, value in words.items():
         code.append(f"{name} = {_literal(value)}")
@@ -54,9 +60,10 @@ def pasted(look: Look) -> tuple[str, str]:
 
 def _preparation(look: Look, path: str) -> str:
     """Code that writes a file which read_events takes as it is."""
+    query = f", query={_literal(look.query)}" if look.query else ""
     lines = ["import polars as pl", "", "from shoptoolkit import contract"]
-    lines += ["from shoptoolkit.contract.read import open_files", ""]
-    lines += [f"log, _ = open_files({_literal(os.path.abspath(look.source))})"]
+    lines += ["from shoptoolkit.contract.read import open_source", ""]
+    lines += [f"log, _ = open_source({_literal(look.address)}{query})"]
     name, is_text = _literal(look.signed), look.dtypes.get(look.signed) in ("text", "String")
     if look.signed:
         below = f'pl.col({name}).str.strip_chars().str.starts_with("-")' if is_text else f"pl.col({name}) < 0"

@@ -18,6 +18,7 @@ import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from shoptoolkit.contract.connect import without_password
 from shoptoolkit.report.commands import COMMANDS, add_commands
 from shoptoolkit.report.progress import Terminal
 
@@ -127,7 +128,7 @@ def _report(told: argparse.Namespace, words: Sequence[str]) -> int:
     for note in plan.notes:
         _tell(note)
     with Lines(plan) as lines:
-        results = run_plan(plan, command=shlex.join(["shoptoolkit", *words]), watch=lines)
+        results = run_plan(plan, command=without_password(shlex.join(["shoptoolkit", *words])), watch=lines)
     failed = [result.name for result in results if result.status == "failed"]
     if failed:
         _tell(f"{len(failed)} of {len(results)} failed: {', '.join(failed)}")

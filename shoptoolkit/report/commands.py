@@ -20,7 +20,12 @@ Tell = Callable[[str], None]
 def add_commands(commands: Any) -> None:
     """Add both to the subparsers of the command line."""
     check = commands.add_parser("check", help="what is made of a log of your own", allow_abbrev=False)
-    check.add_argument("file", metavar="FILE", help="csv, parquet or json lines, or a quoted glob of them")
+    check.add_argument(
+        "file",
+        metavar="FILE",
+        help="csv, parquet or json lines, or a quoted glob of them; a Delta or Iceberg table, or a database",
+    )
+    check.add_argument("--query", metavar="SQL", help="of a database: the name of a table, or a SELECT")
     check.add_argument("--columns", type=_mapping, metavar="JSON", help='{"your column": "ours"}')
     check.add_argument("--kinds", type=_mapping, metavar="JSON", help='{"your kind of event": "ours"}')
     check.add_argument("--clock", metavar="ZONE", help="where timestamps without a zone were written (UTC)")
@@ -43,7 +48,7 @@ def _mapping(text: str) -> dict[str, str]:
 def _check(told: argparse.Namespace, tell: Tell) -> int:
     from shoptoolkit.report.check_file import check_file, plain
 
-    options = {name: getattr(told, name) for name in ("columns", "kinds", "clock", "datetime_format", "out")}
+    options = {name: getattr(told, name) for name in ("query", "columns", "kinds", "clock", "datetime_format", "out")}
     try:
         return check_file(told.file, tell=tell, **options)
     except (ValueError, OSError) as error:

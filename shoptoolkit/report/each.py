@@ -18,7 +18,7 @@ __all__ = ["GIVEN", "ONLY", "EachValue", "file_words", "values_of", "words_of"]
 
 ONLY = "only"
 MOST = 50  # reports of one notebook, unless told otherwise
-GIVEN = ("dataset", "columns", "kinds", "clock", "timezone", "as_of", ONLY)
+GIVEN = ("dataset", "query", "columns", "kinds", "clock", "timezone", "as_of", ONLY)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +37,7 @@ def values_of(column: str, given: Mapping[str, Any], *, at_most: int | None = No
     column
         Of the log, as the contract names it.
     given
-        The notebook's parameters: dataset, and if it has them columns, kinds, clock, timezone, as_of and only.
+        The notebook's parameters: dataset, and if it has them query, columns, kinds, clock, timezone, as_of and only.
     at_most
         Take the most frequent ones; None: all, but refuse more than 50.
 

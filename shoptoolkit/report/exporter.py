@@ -17,6 +17,7 @@ from nbconvert.exporters import HTMLExporter
 from traitlets import default
 from traitlets.config import Config
 
+from shoptoolkit.contract.connect import without_password
 from shoptoolkit.report.fragments import plain_text, tidy_html
 from shoptoolkit.report.icons import icon
 from shoptoolkit.report.markdown import latex_html, markdown_html
@@ -70,9 +71,9 @@ class ShopReportExporter(HTMLExporter):
         yield ("no_ansi", lambda text: ANSI.sub("", text))
 
     def from_notebook_node(self, nb: Any, resources: Any = None, **kw: Any) -> Any:
-        """Nbconvert's page, without characters that cannot be seen."""
+        """Nbconvert's page, without characters that cannot be seen, and without passwords of databases."""
         html, resources = super().from_notebook_node(nb, resources, **kw)
-        return plain_text(html), resources
+        return without_password(plain_text(html)), resources
 
     def _preprocess(self, nb: Any, resources: Any) -> tuple[Any, Any]:
         nb, resources = super()._preprocess(_whole(nb), resources)
