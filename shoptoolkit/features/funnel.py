@@ -152,7 +152,7 @@ def _reached(log: pl.DataFrame, named: list[tuple[str, list[str]]], within_hours
 
     serves = np.array([sum(1 << k for k, (_, kinds) in enumerate(named) if kind in kinds) for kind in EVENT_KINDS])
     used = [kind for kind, bits in zip(EVENT_KINDS, serves, strict=True) if bits]
-    rows = in_time(log.select("customer_id", "at", "event").filter(pl.col("event").is_in(used)), break_ties=False)
+    rows = in_time(log.select("customer_id", "at", "event").filter(pl.col("event").is_in(used)))
     first = np.flatnonzero(first_rows(rows))
     bits = serves[rows["event"].to_physical().to_numpy()]
     window = round(within_hours * _HOUR)

@@ -9,6 +9,8 @@ not by comparing; and only rows that share customer and moment are compared by t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import polars as pl
 
@@ -17,19 +19,20 @@ from shoptoolkit.contract.arrays import Flags, Ints
 _KEYS = ("customer_id", "at")
 
 
-def in_time(log: pl.DataFrame, *, break_ties: bool = True) -> pl.DataFrame:
+def in_time(log: pl.DataFrame, columns: Sequence[str] | None = None) -> pl.DataFrame:
     """The rows by customer and moment; at one moment by kind of event (the contract's order), then all other columns.
 
-    `break_ties=False`: rows of one customer and moment come in any order, for answers that do not depend on it.
+    `columns`: those wanted back; rows of one moment are in the same order whatever is wanted.
     """
     keys, order = log.select(_KEYS), None
     if not _is_in_order(keys):
         order = _order(keys)
         keys = keys[order]
-    if break_ties and len(tied := _tied(keys)):
+    if len(tied := _tied(keys)):
         order = np.arange(len(log)) if order is None else order
         order[tied] = order[tied][_by_value(log[order[tied]])]
-    return log if order is None else log[order]
+    wanted = log if columns is None else log.select(columns)
+    return wanted if order is None else wanted[order]
 
 
 def first_rows(log: pl.DataFrame) -> Flags:
@@ -63,9 +66,8 @@ def _numbers(customer: pl.Series) -> tuple[Ints, int]:
         ids = customer.to_numpy()
         if (span := int(ids.max()) - int(ids.min()) + 1) < 2 * len(ids):
             return ids - ids.min(), span
-    known = customer.unique().sort().to_frame().with_row_index("number")
-    found = customer.to_frame().join(known, on="customer_id", how="left", maintain_order="left")
-    return found["number"].cast(pl.Int64).to_numpy(), len(known)
+    known = customer.unique().sort()
+    return customer.replace_strict(known, range(len(known)), return_dtype=pl.Int64).to_numpy(), len(known)
 
 
 def _tied(keys: pl.DataFrame) -> Ints:

@@ -1,6 +1,7 @@
 """Loops along customers' paths, compiled by numba. Imported where they are used, as numba loads slowly.
 
-In: arrays of a log in time (in_time.py). Out: `number_sessions`, and `deepest_chains` for the funnel.
+In: arrays of a log in time (in_time.py). Out: `number_sessions`, `deepest_chains` for the funnel,
+`steps_of_paths` for the transitions.
 """
 
 from __future__ import annotations
@@ -74,3 +75,25 @@ def deepest_chains(first: Ints, at: Ints, serves: Ints, n_steps: int, window: in
                 out[c, step] = last = at[i]
                 step += 1
     return out
+
+
+@njit(cache=True)
+def steps_of_paths(first: Ints, is_first: Flags, state: Ints, group: Ints, n_states: int) -> tuple[Ints, Ints]:
+    """Every step of every path, coded and sorted within its customer, and where each customer's steps begin.
+
+    A step's code tells, in digits to the base n_states + 1, the path's group, the state left (0: the start, then the
+    states) and the state reached (the states, then the end).
+    """
+    base, at = n_states + 1, 0
+    code, begin = np.empty(len(state) + is_first.sum(), np.int64), np.zeros(len(first), np.int64)
+    for c in range(len(first) - 1):
+        for i in range(first[c], first[c + 1]):
+            left = 0 if is_first[i] else state[i - 1] + 1
+            code[at] = (group[i] * base + left) * base + state[i]
+            at += 1
+            if i + 1 == len(state) or is_first[i + 1]:
+                code[at] = (group[i] * base + state[i] + 1) * base + n_states
+                at += 1
+        begin[c + 1] = at
+        code[begin[c] : at].sort()
+    return code, begin

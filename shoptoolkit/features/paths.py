@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 
 from shoptoolkit.contract import ContractError, Events, require, wilson
+from shoptoolkit.contract.arrays import Flags, Ints
 from shoptoolkit.contract.check import check_level, check_number, choose
 from shoptoolkit.contract.show import html_table
 from shoptoolkit.features.in_time import first_rows, in_time
@@ -114,67 +115,88 @@ def transitions(
     for option, name in (("of", of), ("by", by)):
         if name is not None and name not in log.columns:
             raise ContractError(f"events: {option} is {name!r}, which is not in {', '.join(log.columns)}.")
-    steps, states = _steps(log, of=of, within=within, gap_minutes=gap_minutes, by=by)
-    table = _shares(steps, level).sort("group", "from", "to")
-    names = pl.Series([START, *states, END])
-    table = table.with_columns(names.gather(table[end]).alias(end) for end in ("from", "to"))
-    n_customers = steps["customer_id"].n_unique()
-    return Transitions(table=table, of=of, within=within, level=level, n=len(steps), n_customers=n_customers)
+    kept, is_first = _in_paths(log, of=of, within=within, gap_minutes=gap_minutes, by=by)
+    states, groups = (kept[name].unique().sort() for name in ("state", "group"))
+    pairs = _with_bounds(_counts(kept, is_first, states, groups), level)
+    base, names = len(states) + 1, pl.Series([START, *states.cast(pl.String), END])
+    table = pairs.select(
+        groups.gather(pairs["code"] // base**2).alias("group"),
+        names.gather(pairs["code"] // base % base).alias("from"),
+        names.gather(pairs["code"] % base + 1).alias("to"),
+        *("n", "share", "low", "high"),
+    )
+    n_customers = int(first_rows(kept).sum())
+    return Transitions(table=table, of=of, within=within, level=level, n=int(table["n"].sum()), n_customers=n_customers)
 
 
-def _steps(
+def _in_paths(
     log: pl.DataFrame, *, of: str, within: str, gap_minutes: float, by: str | None
-) -> tuple[pl.DataFrame, pl.Series]:
-    """Every step of every path: group, customer_id, from, to (0: the start, then the states in order, then the end)."""
-    rows = in_time(log)
+) -> tuple[pl.DataFrame, Flags]:
+    """The rows with a state, in time (customer_id, state, group), and which of them begin a path."""
+    rows = in_time(log, list(dict.fromkeys(("customer_id", "at", of, by or of))))
     is_new = first_rows(rows).copy()
     if within == "session":
         is_new[1:] |= np.diff(numbers(rows, gap_minutes=gap_minutes)[0]) != 0
     group = pl.lit("all") if by is None else pl.col(by).cast(pl.String).fill_null("unknown")
-    kept = rows.select("customer_id", state=of, group=group, path=pl.lit(pl.Series(is_new)).cum_sum())
-    kept = kept.drop_nulls("state")
+    path = pl.lit(pl.Series(is_new)).cum_sum()
+    kept = rows.select("customer_id", state=of, group=group.cast(pl.Categorical), path=path).drop_nulls("state")
     is_first = (kept["path"] != kept["path"].shift()).fill_null(True)
     _check(kept, is_first, of=of, by=by)
-    states = kept["state"].unique().sort()
-    code = kept.select("state").join(states.to_frame().with_row_index("code", 1), on="state", maintain_order="left")
-    state, is_last = code["code"], is_first.shift(-1, fill_value=True)
-    moves = kept.select("group", "customer_id", state.shift().alias("from"), state.alias("to"))
-    moves = moves.with_columns(pl.when(~is_first).then("from").otherwise(0))
-    ends = kept.filter(is_last).select("group", "customer_id", state.filter(is_last).alias("from"), to=len(states) + 1)
-    return pl.concat([moves, ends], how="vertical_relaxed"), states.cast(pl.String)
+    return kept, is_first.to_numpy()
 
 
 def _check(kept: pl.DataFrame, is_first: pl.Series, *, of: str, by: str | None) -> None:
     if kept.is_empty():
         raise ContractError(f"events: of is {of!r}, and no row has a value of it.")
-    is_ours = kept["state"].cast(pl.String).is_in([START, END])
-    if is_ours.any():
+    if ours := {START, END} & set(kept["state"].unique().cast(pl.String)):
+        raise ContractError(f"events: {of!r} has the value {min(ours)!r}, which is a state of ours; rename it.")
+    changed = kept.filter((kept["group"] != kept["group"].shift()).fill_null(False) & ~is_first)
+    if len(changed):
         raise ContractError(
-            f"events: {of!r} has the value {kept['state'].filter(is_ours)[0]!r}, which is ours; rename it."
-        )
-    changes = kept.filter((kept["group"] != kept["group"].shift()).fill_null(False) & ~is_first)
-    if len(changes):
-        raise ContractError(
-            f"events: by is {by!r}, and a path of customer {changes['customer_id'][0]!r} has several values of it; it "
-            "must be one per path."
+            f"events: by is {by!r}, and a path of customer {changed['customer_id'][0]!r} has several values of it; "
+            "it must be one per path."
         )
 
 
-def _shares(steps: pl.DataFrame, level: float) -> pl.DataFrame:
-    """Share of each pair among the leavings of its first state; customers are clusters."""
-    mine = ["group", "customer_id", "from"]
-    pairs = steps.group_by(*mine, "to").agg(x=pl.len().cast(pl.Int64))
-    leavings = pairs.group_by(mine).agg(n=pl.col("x").sum())
-    x, n = pl.col("x"), pl.col("n")
-    of = leavings.group_by("group", "from").agg(total=n.sum(), squares=(n * n).sum(), customers=pl.len().cast(pl.Int64))
-    sums = (
-        pairs.join(leavings, on=mine)
-        .group_by("group", "from", "to")
-        .agg(n=x.sum(), x_squares=(x * x).sum(), products=(x * n).sum())
+def _counts(kept: pl.DataFrame, is_first: Flags, states: pl.Series, groups: pl.Series) -> pl.DataFrame:
+    """Per pair (its code): n and the sums over customers that its variance needs; x to this state of n leavings."""
+    from shoptoolkit.features.path_kernels import steps_of_paths
+
+    first = np.append(np.flatnonzero(first_rows(kept)), len(kept))
+    state, group = (
+        kept[name].replace_strict(values, range(len(values)), return_dtype=pl.Int64).to_numpy()
+        for name, values in (("state", states), ("group", groups))
     )
-    table = sums.join(of, on=["group", "from"]).with_columns(share=n / pl.col("total"))
+    code, begin = steps_of_paths(first, is_first, state, group, len(states))
+    is_new = np.zeros(len(code), np.bool_)
+    is_new[begin[:-1]] = True
+    runs = _runs(code, is_new)
+    leaving = _runs(code // (len(states) + 1), is_new)
+    x, n = np.diff(runs, append=len(code)), np.diff(leaving, append=len(code))
+    of = np.repeat(n, np.diff(np.searchsorted(runs, leaving), append=len(runs)))
+    pairs = (
+        pl.DataFrame({"code": code[runs], "x": x, "of": of})
+        .group_by("code")
+        .agg(n=pl.col("x").sum(), x_squares=(pl.col("x") ** 2).sum(), products=(pl.col("x") * pl.col("of")).sum())
+    )
+    totals = (
+        pl.DataFrame({"left": code[leaving] // (len(states) + 1), "of": n})
+        .group_by("left")
+        .agg(total=pl.col("of").sum(), squares=(pl.col("of") ** 2).sum(), customers=pl.len().cast(pl.Int64))
+    )
+    return pairs.with_columns(left=pl.col("code") // (len(states) + 1)).join(totals, on="left").sort("code")
+
+
+def _runs(code: Ints, is_new: Flags) -> Ints:
+    """Where runs of equal codes of one customer begin."""
+    return np.flatnonzero(is_new | (np.diff(code, prepend=-1) != 0))
+
+
+def _with_bounds(pairs: pl.DataFrame, level: float) -> pl.DataFrame:
+    """Shares of the leavings, with Wilson's bounds on their effective number."""
+    table = pairs.with_columns(share=pl.col("n") / pl.col("total"))
     low, high = wilson(table["share"], table.select(_effective()).to_series(), level)
-    return table.select("group", "from", "to", "n", "share", low=pl.Series(low), high=pl.Series(high))
+    return table.with_columns(low=pl.Series(low), high=pl.Series(high))
 
 
 def _effective() -> pl.Expr:

@@ -130,7 +130,7 @@ def summarise_sessions(sessions: Any) -> pl.DataFrame:
         raise ContractError(f"sessions: no column {', '.join(map(repr, absent))}; pass what features.sessions gives.")
     kinds = {kind + ("es" if kind.endswith("ch") else "s"): kind for kind in EVENT_KINDS}
     cents = pl.when(pl.col("event") == "purchase").then((line_amount(rows.columns) * 100).round().cast(pl.Int64))
-    watched = (pl.col("watch_seconds") * 1e6).round().cast(pl.Int64).sum() / 1e6
+    watched = ((pl.col("watch_seconds") * 1e6).round().cast(pl.Int64).sum() / 1e6).round(6)
     return (
         rows.group_by("customer_id", "session_number")
         .agg(
