@@ -46,10 +46,10 @@ def timeline(
     """
     from shoptoolkit.features.kernels import Timeline, by_customer, sort_within
 
-    customers = asked.select(pl.col("customer_id").unique()).with_row_index("number")
-    first_request, row = by_customer(_numbers(asked, customers), len(customers))
+    customers = asked["customer_id"].unique()
+    first_request, row = by_customer(numbered(asked["customer_id"], customers), len(customers))
     sort_within(first_request, row, as_of := moments(asked["as_of"]))
-    first_event, order = by_customer(_numbers(log, customers), len(customers))
+    first_event, order = by_customer(numbered(log["customer_id"], customers), len(customers))
     sort_within(first_event, order, moments(log["at"]))
     order = _untied(order, first_event, log, ties) if ties else order
     rows = log.select(name for name in dict.fromkeys(("at", *columns)) if name in log.columns)[order]
@@ -64,9 +64,10 @@ def moments(column: pl.Series) -> Ints:
     return column.to_physical().to_numpy()
 
 
-def _numbers(frame: pl.DataFrame, customers: pl.DataFrame) -> Ints:
-    """Each row's customer as a number from 0; -1 for customers that nobody asks about."""
-    found = frame.select("customer_id").join(customers, on="customer_id", how="left", maintain_order="left")
+def numbered(column: pl.Series, values: pl.Series) -> Ints:
+    """The place of each value among `values`, all different; -1 for those that are not among them, and for null."""
+    places = values.alias("value").to_frame().with_row_index("number")
+    found = column.alias("value").to_frame().join(places, on="value", how="left", maintain_order="left")
     return found["number"].cast(pl.Int64).fill_null(-1).to_numpy()
 
 

@@ -194,6 +194,7 @@ TYPES = {
         share=pl.lit(0.5, pl.Float32),
     ),
     "few": LOG.select("customer_id", "at", "event").filter(~pl.col("event").is_in(["purchase", "refund"])),
+    "no price known": LOG.filter(~pl.col("event").is_in(["purchase", "refund"])).with_columns(price=None),
     "one kind": LOG.select("customer_id", "at", event=pl.lit("view", pl.Enum(["view"]))),
 }
 
@@ -235,6 +236,11 @@ def test_what_was_given_is_never_changed_even_by_a_build_that_tries():
     before = ASKED.clone()
     assert not search_leaks(careless, LOG, ASKED, rng=1, n_requests=2).leaks
     assert ASKED.equals(before)
+
+
+def test_requests_may_have_columns_of_any_name():
+    asked = ASKED.with_columns(last=1, request=2, known_at=3, perturbation=pl.lit("x"))
+    assert not search_leaks(lambda events, requests: past_views(events, ASKED), LOG, asked, rng=1, n_requests=2).leaks
 
 
 def test_a_request_without_past_or_future_is_not_searched():
