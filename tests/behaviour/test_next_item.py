@@ -220,11 +220,14 @@ def test_neither_row_order_nor_names_of_customers_nor_the_calendar_matter(method
 
 
 def test_popular_items_do_not_win_ties():
-    """Two hundred items, one of them in every session; between the others the method has nothing to choose."""
-    events = alike([f"item {k}" for k in range(200)])
-    often = events.with_columns(customer_id=pl.col("customer_id") + 1_000, item_id=pl.lit("item 7"))
-    scores = fit(pl.concat([events, often]), method="markov").recommend(events, as_of=START + MINUTE, n=50)
-    assert scores["score"].unique().to_list() == [1 / 200]
+    """Two hundred items follow the lamp alike, one of them is in many other sessions: its name decides all the same."""
+    names = [f"item {k}" for k in range(200)]
+    often = alike(names).with_columns(customer_id=pl.col("customer_id") + 1_000, item_id=pl.lit("item 7"))
+    told = fit(pl.concat([alike(names), often]), method="markov", keep=300).recommend(
+        alike(names), as_of=START + MINUTE, n=200
+    )
+    assert told["item"][:200].to_list() == sorted(names, key=mixed)
+    assert told["score"].unique().to_list() == [1 / 200]
 
 
 # ---- steps ----------------------------------------------------------------------------------------------------------
@@ -360,7 +363,7 @@ EVENTS = events_of(WALK)
         ),
         ({"n": 0}, ValueError, "n is 0; it must be a whole number >= 1"),
         ({"recent": 2.5}, ValueError, "recent is 2.5; it must be a whole number >= 1"),
-        ({"n": 100}, ValueError, "n is 100, and keep 100; a list has fewer items than are kept"),
+        ({"n": 100}, ValueError, "n is 100, and keep 100; a list can only have fewer items than are kept"),
         ({"level": 95}, ValueError, "level is 95; it must lie between 0 and 1"),
         ({"split_at": "2026-01-01"}, ValueError, "split_at is 2026-01-01 00:00:00; it must lie within the log"),
         (
