@@ -121,6 +121,10 @@ def fit_next_item(
     if not first < split <= last:
         raise ValueError(f"split_at is {split}; it must lie within the log, after {first} and not after {last}.")
     past = walks(sessions(known_before(log, split), gap_minutes=gap_minutes), of=of, kinds=kinds)
+    if past.is_empty():
+        raise ContractError(
+            f"events: before {split} no row of the kinds {', '.join(map(repr, kinds))} has a value in {of!r}."
+        )
     later = walks(sessions(log, gap_minutes=gap_minutes), of=of, kinds=kinds).filter(pl.col("began") >= split)
     model = learn(method, coded(past, items := by_hash(past)), items, keep=keep, sizes=(recent, neighbours))
     judged = _judge(model, coded(later, items), len(items), n)

@@ -19,7 +19,6 @@ import numpy as np
 import polars as pl
 
 from shoptoolkit.behaviour.prefixes import arrival
-from shoptoolkit.contract import ContractError
 from shoptoolkit.contract.arrays import Floats, Ints
 
 if TYPE_CHECKING:
@@ -37,8 +36,6 @@ def walks(rows: pl.DataFrame, *, of: str, kinds: Sequence[str]) -> pl.DataFrame:
     told = rows.select("customer_id", "at", "event", item=item, came=arrival(rows), visit=number)
     told = told.with_columns(began=pl.when(_is_new(["visit"])).then("at").forward_fill())
     walk = told.filter(pl.col("event").is_in(list(kinds)), pl.col("item").is_not_null())
-    if walk.is_empty():
-        raise ContractError(f"events: no row of the kinds {', '.join(kinds)} has a value in {of!r}.")
     return walk.filter(_is_new(["visit", "item"])).drop("event")
 
 
