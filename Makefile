@@ -49,8 +49,8 @@ LOCK_ALSO = 'soupsieve<3'
 lock:  ## resolve all dependencies anew and write constraints.txt
 	rm -rf .venv-lock
 	$(PYTHON) -m venv .venv-lock
-	.venv-lock/bin/python $(PIP) install '.[dev,crosscheck]' $(LOCK_ALSO)
-	@{ echo "# The exact versions CI runs: core, dev and crosscheck. Made by \`make lock\` on Python $$($(PYTHON) -c \
+	.venv-lock/bin/python $(PIP) install '.[dev,crosscheck,lake,sql]' $(LOCK_ALSO)
+	@{ echo "# The exact versions CI runs: core, dev, crosscheck, lake and sql. Made by \`make lock\` on Python $$($(PYTHON) -c \
 	'import platform; print(platform.python_version())'); pip reads it with -c."; \
 	.venv-lock/bin/python $(PIP) freeze --exclude shoptoolkit | grep -E '^[A-Za-z0-9._-]+=='; } > constraints.new
 	mv constraints.new constraints.txt
@@ -76,5 +76,5 @@ clean:  ## remove .venv, caches and built reports; data stays
 	@touch $@
 
 .venv/.dev: pyproject.toml constraints.txt | .venv/bin/python
-	$(INSTALL) -e '.[dev,crosscheck]'
+	$(INSTALL) -e '.[dev,crosscheck,lake,sql]'
 	@touch .venv/.core $@

@@ -1,4 +1,4 @@
-"""Prints environment.yml, made from pyproject.toml: core, dev and crosscheck dependencies under conda-forge's names."""
+"""Prints environment.yml, made from pyproject.toml: core, lake, sql, dev and crosscheck under conda-forge's names."""
 
 import re
 import tomllib
@@ -13,7 +13,7 @@ CONDA_NAMES = {
     "xgboost": "py-xgboost",
 }
 # Not on conda-forge, there only older than we ask, or (causalml) only together with PyTorch.
-FROM_PIP = {"causalml", "econml", "lifetimes", "pyfixest", "pysyncon"}
+FROM_PIP = {"causalml", "connectorx", "econml", "lifetimes", "pyfixest", "pysyncon"}
 HEADER = """\
 # Generated from pyproject.toml by `make environment`; do not edit by hand.
 # conda env create -f environment.yml && conda activate shoptoolkit
@@ -30,7 +30,8 @@ def environment(pyproject: dict) -> str:
     """Write environment.yml for the read pyproject.toml."""
     project = pyproject["project"]
     extras = project["optional-dependencies"]
-    groups = {"core": project["dependencies"], "dev": extras["dev"], "crosscheck": extras["crosscheck"]}
+    groups = {"core": project["dependencies"], "lake": extras["lake"], "sql": extras["sql"]}
+    groups |= {"dev": extras["dev"], "crosscheck": extras["crosscheck"]}
     lines = ["name: shoptoolkit", "channels:", "  - conda-forge", "  - nodefaults", "dependencies:"]
     lines += [f'  - "python{project["requires-python"]}"', "  - pip"]
     by_pip = []

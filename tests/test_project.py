@@ -49,7 +49,9 @@ def test_every_dependency_has_a_lower_bound(requirement):
     assert [bound for bound in Requirement(requirement).specifier if bound.operator == ">="]
 
 
-@pytest.mark.parametrize("requirement", [*CORE, *EXTRAS["dev"], *EXTRAS["crosscheck"]])
+@pytest.mark.parametrize(
+    "requirement", [*CORE, *chain(*(EXTRAS[name] for name in ("dev", "crosscheck", "lake", "sql")))]
+)
 def test_constraints_pin_every_direct_dependency_within_its_bound(requirement):
     lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
     pins = dict(line.split("==") for line in lines if not line.startswith("#"))

@@ -92,8 +92,13 @@ def _must_answer(uri: str) -> None:
             raise ContractError(f"source is {shown(uri)!r}: no such file. Write its path after sqlite://.")
         return
     found = _ADDRESS.fullmatch(uri)
-    host, _, port = found["rest"].partition("/")[0].partition(":") if found else ("", "", "")
-    if not host or "%" in host:  # an address of the driver's own making, or a socket
+    if found is None:  # a driver would tell what it stumbles over: parts of the password
+        raise ContractError(
+            f"source is {shown(uri)!r}, which cannot be read as {scheme}://user:password@server:5432/database. Write "
+            "the signs @ / ? # of a password as %40 %2F %3F %23, or keep it in the environment and write $NAME."
+        )
+    host, _, port = found["rest"].partition("/")[0].partition(":")
+    if not host or "%" in host:  # a socket
         return
     try:
         socket.create_connection((host, int(port or _PORTS[scheme])), timeout=10).close()

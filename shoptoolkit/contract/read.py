@@ -195,8 +195,8 @@ def paths_of(source: str | Path) -> list[Path]:
     """The files that a path or glob names; a ContractError where there are none."""
     if Path(source).is_dir():
         raise ContractError(
-            f"source is {str(source)!r}, a folder; name its files by a glob, e.g. '{source}/*.csv'. It is no Delta table, "
-            "as it has no _delta_log; of an Iceberg table name the .metadata.json."
+            f"source is {str(source)!r}, a folder; name its files by a glob, e.g. '{source}/*.csv'. It is no Delta "
+            "table, as it has no _delta_log; of an Iceberg table name the .metadata.json."
         )
     if Path(source).is_file():
         return [Path(source)]

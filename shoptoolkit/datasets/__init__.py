@@ -10,7 +10,7 @@
 
 from shoptoolkit.datasets.download import DownloadError, fetch
 from shoptoolkit.datasets.log import Log, open_log
-from shoptoolkit.datasets.registry import DataSet, about, available
+from shoptoolkit.datasets.registry import DataSet, LogSet, about, available
 from shoptoolkit.datasets.tidy import load, tidy
 
-__all__ = ["available", "about", "load", "open_log", "fetch", "tidy", "Log", "DataSet", "DownloadError"]
+__all__ = ["available", "about", "load", "open_log", "fetch", "tidy", "Log", "DataSet", "LogSet", "DownloadError"]

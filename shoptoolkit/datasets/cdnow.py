@@ -1,13 +1,13 @@
 """CDNOW: all who first bought at a music shop in the first quarter of 1997, and what they bought for 18 months.
 
-In: the table of the publisher's file. Out: `lines` (exact, the same from every form of the file), from them `events`.
+In: the table of the publisher's file. Out: `lines` (exact, the same from every form of the file), then `made`: events.
 """
 
 from __future__ import annotations
 
 import polars as pl
 
-from shoptoolkit.datasets.registry import SETS
+from shoptoolkit.datasets.registry import LOGS
 from shoptoolkit.datasets.tables import in_units, money, take, times, wholes
 
 _WANTED = {
@@ -20,7 +20,7 @@ _WANTED = {
 
 def lines(table: pl.DataFrame) -> pl.DataFrame:
     """The publisher's lines: customer, local day, pieces, and the amount for all of them in hundredths of cents."""
-    one, raw = SETS["cdnow"], take(table, _WANTED)
+    one, raw = LOGS["cdnow"], take(table, _WANTED)
     return raw.with_columns(
         wholes(raw["customer_id"]),
         times(raw["local"], first_day=one.first_day, last_day=one.last_day),
@@ -29,10 +29,10 @@ def lines(table: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def events(given: pl.DataFrame) -> pl.DataFrame:
+def made(given: pl.DataFrame) -> pl.DataFrame:
     """Every line as a purchase; the 80 lines with nothing to pay stay, at price zero (no line has no pieces)."""
     # Only days are known. Noon in New York is the same date in UTC and, unlike midnight, stays on it either way.
-    noon = pl.col("local").dt.truncate("1d").dt.offset_by("12h").dt.replace_time_zone(SETS["cdnow"].timezone)
+    noon = pl.col("local").dt.truncate("1d").dt.offset_by("12h").dt.replace_time_zone(LOGS["cdnow"].timezone)
     # Two lines on one day are two transactions. They are numbered in the order of their content, not of the file.
     day = pl.col("local").dt.to_string("%Y%m%d")
     numbered = (

@@ -10,14 +10,14 @@ from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import polars as pl
 
 from shoptoolkit.contract import Checked, read_events
 from shoptoolkit.contract.clock import day_of
 from shoptoolkit.contract.connect import kind_of, shown
-from shoptoolkit.datasets.registry import SETS, about
+from shoptoolkit.datasets.registry import LOGS, SETS
 from shoptoolkit.datasets.tidy import load
 
 _FACTS = ("timezone", "currency", "as_of", "history_known", "name", "licence")
@@ -120,11 +120,13 @@ def open_log(
         `only` names no column, or no value of it; or `query`, `columns`, `kinds` or `clock` is given for a public set.
     """
     if isinstance(source, str) and source in SETS:
-        known = about(source)
+        if (known := LOGS.get(source)) is None:
+            told = f"source is {source!r}, a {SETS[source].returns}: no log, since it knows neither customers nor times"
+            raise ValueError(f"{told}. Take datasets.load({source!r}); logs are {', '.join(LOGS)}.")
         if query or columns or kinds or clock:
             told = f"query is {query!r}, columns is {columns}, kinds is {kinds} and clock is {clock!r}"
             raise ValueError(f"{told}; {source} is tidied already and needs none of them.")
-        checked, citation = load(source, folder=folder), known.citation
+        checked, citation = cast(Checked, load(source, folder=folder)), known.citation
         facts = {key: getattr(known, key) for key in _FACTS}
     else:
         _must_exist(source)
@@ -176,4 +178,4 @@ def _only(checked: Checked, column: str, value: Any) -> Checked:
 def _must_exist(source: Any) -> None:
     """A bare word that is neither a set nor a file is a misspelt set, more often than not."""
     if isinstance(source, str) and not set(source) & set("./\\*?") and not Path(source).exists():
-        raise ValueError(f"source is {source!r}: no public set (known are {', '.join(SETS)}) and no file.")
+        raise ValueError(f"source is {source!r}: no public set (known are {', '.join(LOGS)}) and no file.")

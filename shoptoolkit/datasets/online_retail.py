@@ -1,13 +1,13 @@
 """Online Retail (UCI 352): a British wholesaler of gifts, one line per article of an invoice.
 
-In: the table of the publisher's file. Out: `lines` (exact, the same from every form of the file), from them `events`.
+In: the table of the publisher's file. Out: `lines` (exact, the same from every form of the file), then `made`: events.
 """
 
 from __future__ import annotations
 
 import polars as pl
 
-from shoptoolkit.datasets.registry import SETS
+from shoptoolkit.datasets.registry import LOGS
 from shoptoolkit.datasets.tables import in_units, money, take, texts, times, wholes
 
 _WANTED = {
@@ -31,7 +31,7 @@ def lines(table: pl.DataFrame) -> pl.DataFrame:
 
     Descriptions are not exact: the forms of the file differ in their blanks and signs.
     """
-    one, raw = SETS["online_retail"], take(table, _WANTED)
+    one, raw = LOGS["online_retail"], take(table, _WANTED)
     return raw.with_columns(
         *(texts(raw[name]) for name in ("order_id", "item_id", "country", "description")),
         wholes(raw["pieces"]),
@@ -41,11 +41,11 @@ def lines(table: pl.DataFrame) -> pl.DataFrame:
     ).with_columns(amount=pl.col("pieces") * pl.col("cost"))
 
 
-def events(given: pl.DataFrame) -> pl.DataFrame:
+def made(given: pl.DataFrame) -> pl.DataFrame:
     """Every line as an event, also those that the contract will set aside (no customer, price below zero)."""
     # An hour that comes twice in autumn is taken the first time; one that the clock skips in spring becomes null, and
     # the contract sets it aside. The shop is shut at both: none of its lines lies there.
-    zone = SETS["online_retail"].timezone
+    zone = LOGS["online_retail"].timezone
     zoned = pl.col("local").dt.replace_time_zone(zone, ambiguous="earliest", non_existent="null")
     return given.select(
         "customer_id",

@@ -18,23 +18,22 @@ from shoptoolkit.contract.check import choose
 class Fingerprint:
     """What the content of a set adds up to, whatever the form of its file.
 
-    `quantity` is the sum of pieces, `amount` the sum of pieces times price in hundredths of pennies (cents), `sha256`
-    the hash of the canonical rows, sorted (see `tidy.fingerprint`).
+    `sha256`: the hash of the canonical rows, sorted (see `tidy.fingerprint`). Of logs also `quantity`, the sum of
+    pieces, and `amount`, the sum of pieces times price in hundredths of pennies (cents).
     """
 
     rows: int
-    quantity: int
-    amount: int
     sha256: str
+    quantity: int | None = None
+    amount: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataSet:
     """The facts of one public data set.
 
-    `timezone`: where its clock hung (its times become UTC from there). `history_known`: is every customer's first order
-    ever in the log? `as_of`: the first day that is not logged in full; look no further. `files`: names that `load`
-    knows, the publisher's first. `sha256`: of the download, where known. `page`: where a person finds it.
+    `returns`: what `load` gives. `files`: names that `load` knows, the publisher's first. `sha256`: of the download,
+    where known. `page`: where a person finds it.
     """
 
     name: str
@@ -42,12 +41,6 @@ class DataSet:
     licence: str
     citation: str
     publisher: str
-    timezone: str
-    currency: str
-    history_known: bool
-    first_day: date
-    last_day: date
-    as_of: date
     columns: tuple[str, ...]
     files: tuple[str, ...]
     page: str
@@ -61,10 +54,26 @@ class DataSet:
         return self.fingerprint.rows
 
 
-SETS: dict[str, DataSet] = {
-    "online_retail": DataSet(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogSet(DataSet):
+    """The facts of a public log: a set with customers and times.
+
+    `timezone`: where its clock hung (its times become UTC from there). `history_known`: is every customer's first order
+    ever in the log? `as_of`: the first day that is not logged in full; look no further.
+    """
+
+    returns: str = "Events"
+    timezone: str
+    currency: str
+    history_known: bool
+    first_day: date
+    last_day: date
+    as_of: date
+
+
+LOGS: dict[str, LogSet] = {
+    "online_retail": LogSet(
         name="online_retail",
-        returns="Events",
         licence="CC BY 4.0",
         citation=(
             "Chen, Sain & Guo (2012), Journal of Database Marketing & Customer Strategy Management 19(3), 197-208; "
@@ -98,9 +107,8 @@ SETS: dict[str, DataSet] = {
             sha256="15d804ee26a682d3c3a4dc8c38c62381ad5db32940fbcbc3d6147b94acad8ed7",
         ),
     ),
-    "cdnow": DataSet(
+    "cdnow": LogSet(
         name="cdnow",
-        returns="Events",
         licence="published for research by Fader & Hardie, no licence stated; fetched from a copy in an MIT project",
         citation=(
             "Fader & Hardie (2001), Interfaces 31(3:2), S94-S107; "
@@ -127,6 +135,29 @@ SETS: dict[str, DataSet] = {
     ),
 }
 
+SETS: dict[str, DataSet] = LOGS | {
+    "online_shoppers": DataSet(
+        name="online_shoppers",
+        returns="sessions table",
+        licence="CC BY 4.0",
+        citation=(
+            "Sakar, Polat, Katircioglu & Kastro (2019), Neural Computing & Applications 31, 6893-6908; "
+            "UCI Machine Learning Repository, doi:10.24432/C5F88Q"
+        ),
+        publisher="UCI Machine Learning Repository 468 (C. Okan Sakar and Yomi Kastro)",
+        columns=(
+            *("Administrative", "Administrative_Duration", "Informational", "Informational_Duration"),
+            *("ProductRelated", "ProductRelated_Duration", "BounceRates", "ExitRates", "PageValues", "SpecialDay"),
+            *("Month", "OperatingSystems", "Browser", "Region", "TrafficType", "VisitorType", "Weekend", "Revenue"),
+        ),
+        files=("online_shoppers_intention.csv", "online_shoppers.parquet", "sessions.parquet"),
+        page="https://archive.ics.uci.edu/dataset/468/online+shoppers+purchasing+intention+dataset",
+        url="https://archive.ics.uci.edu/static/public/468/online+shoppers+purchasing+intention+dataset.zip",
+        sha256=None,  # the publisher repacks its archive, so the content decides
+        fingerprint=Fingerprint(rows=12_330, sha256="1e03bce22e10ae4275efdb44b7ebc7ca8b32a24194f631aa66ce7c1eef23efc9"),
+    ),
+}
+
 _TOLD: tuple[str, ...] = ("name", "returns", "rows", "licence", "citation", "publisher", "timezone", "currency")
 _TOLD += ("history_known", "first_day", "last_day")
 
@@ -138,9 +169,10 @@ def available() -> pl.DataFrame:
     -------
     pl.DataFrame
         One row per set: name, returns (the contract of its frame), rows, licence, citation, publisher, timezone,
-        currency, history_known (is each customer's first order ever in the log?), first_day, last_day (local dates).
+        currency, history_known (is each customer's first order ever in the log?), first_day, last_day (local dates);
+        null from timezone on where the set is no log.
     """
-    return pl.DataFrame([{fact: getattr(one, fact) for fact in _TOLD} for one in SETS.values()])
+    return pl.DataFrame([{fact: getattr(one, fact, None) for fact in _TOLD} for one in SETS.values()])
 
 
 def about(name: str) -> DataSet:

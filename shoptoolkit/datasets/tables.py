@@ -1,7 +1,8 @@
 """Open a publisher's file, whatever its form, and read what stands in it without loss.
 
 In: a path to xlsx, csv, text in columns, or parquet. Out: a frame (`read_table`; all columns text, but from parquet),
-its columns under our names (`take`), and texts as what they mean: `texts`, `wholes`, `money`, `times`.
+its columns under our names (`take`), and texts as what they mean: `texts`, `words`, `wholes`, `flags`, `money`,
+`decimals`, `times`.
 What cannot be read raises one ValueError with an example; nothing becomes null in silence.
 """
 
@@ -11,10 +12,12 @@ import io
 from collections.abc import Mapping
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 from polars.exceptions import PolarsError
 
+BILLIONTHS = 1_000_000_000  # other decimals are counted in these
 HUNDREDTHS = 10_000  # money is counted in whole hundredths of pennies or cents: exact, and the same from every form
 
 _ISO = ("%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M", "%Y-%m-%d", "%Y%m%d")
@@ -135,12 +138,29 @@ def money(column: pl.Series) -> pl.Series:
     return (_numbers(column) * HUNDREDTHS).round().cast(pl.Int64)
 
 
-def in_units(column: pl.Series) -> pl.Series:
-    """Money from whole hundredths of pennies back to pounds, exactly as its decimals read.
+def decimals(column: pl.Series) -> pl.Series:
+    """Numbers of at most nine decimals in whole billionths: exact, and the same from every form."""
+    return (_numbers(column) * BILLIONTHS).round().cast(pl.Int64)
+
+
+def flags(column: pl.Series) -> pl.Series:
+    """TRUE and FALSE, however they are written, as 1 and 0."""
+    return words(column, {"true": 1, "false": 0, "1": 1, "0": 0})
+
+
+def words(column: pl.Series, known: Mapping[str, Any]) -> pl.Series:
+    """What each word stands for, capitals aside; another word is refused."""
+    plain = texts(column).str.to_lowercase()
+    _refuse(column, ~plain.is_in(list(known)) & plain.is_not_null(), f"one of {', '.join(known)}")
+    return plain.replace_strict(dict(known))
+
+
+def in_units(column: pl.Series, *, by: int = HUNDREDTHS) -> pl.Series:
+    """Money from whole hundredths of pennies back to pounds (or from billionths), exactly as its decimals read.
 
     By numpy: polars divides by a single number through its inverse, and 11062.06 comes out as 11062.060000000001.
     """
-    return pl.Series(column.name, column.cast(pl.Float64).to_numpy() / HUNDREDTHS).fill_nan(None)
+    return pl.Series(column.name, column.cast(pl.Float64).to_numpy() / by).fill_nan(None)
 
 
 def _numbers(column: pl.Series) -> pl.Series:

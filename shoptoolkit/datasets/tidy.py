@@ -1,24 +1,24 @@
 """A public set as its contract wants it, with every line of the publisher accounted for.
 
-In: a name, and a file or a data folder. Out: `contract.Checked`. Reading order: `load` (find or fetch, then tidy),
-`tidy`, `fingerprint` (is this the published content, whatever the form of the file?).
+In: a name, and a file or a data folder. Out: `contract.Checked`, or the table of a set that is no log. Reading order:
+`load` (find or fetch, then tidy), `tidy`, `fingerprint` (is this the published content, whatever the file's form?).
 """
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import fields
 from pathlib import Path
 
 import polars as pl
 
 from shoptoolkit.contract import Checked, Events, check
-from shoptoolkit.datasets import cdnow, online_retail
+from shoptoolkit.datasets import cdnow, online_retail, online_shoppers
 from shoptoolkit.datasets.download import fetch
 from shoptoolkit.datasets.registry import DataSet, Fingerprint, about, find
 from shoptoolkit.datasets.tables import read_table
 
-_MAKERS = {"online_retail": online_retail, "cdnow": cdnow}
+_MAKERS = {"online_retail": online_retail, "cdnow": cdnow, "online_shoppers": online_shoppers}
+_SUMS = {"quantity": "pieces", "amount": "amount"}
 _WORDS = {
     "rows": "rows",
     "quantity": "pieces",
@@ -27,7 +27,7 @@ _WORDS = {
 }
 
 
-def load(name: str, *, folder: str | Path | None = None) -> Checked:
+def load(name: str, *, folder: str | Path | None = None) -> Checked | pl.DataFrame:
     """A public data set, from the data folder or else from its publisher.
 
     Parameters
@@ -40,7 +40,7 @@ def load(name: str, *, folder: str | Path | None = None) -> Checked:
 
     Returns
     -------
-    Checked
+    Checked | pl.DataFrame
         As from `tidy`.
 
     Raises
@@ -53,7 +53,7 @@ def load(name: str, *, folder: str | Path | None = None) -> Checked:
     return tidy(name, find(name, folder=folder) or fetch(name, folder=folder))
 
 
-def tidy(name: str, path: str | Path, *, whole: bool = True) -> Checked:
+def tidy(name: str, path: str | Path, *, whole: bool = True) -> Checked | pl.DataFrame:
     """A publisher's file, or our parquet, brought to the contract; no line is lost.
 
     Parameters
@@ -63,16 +63,18 @@ def tidy(name: str, path: str | Path, *, whole: bool = True) -> Checked:
     path
         online_retail: xlsx, csv or parquet with InvoiceNo, StockCode, Description, Quantity, InvoiceDate, UnitPrice,
         CustomerID, Country. cdnow: text in columns, csv or parquet with customer, date, quantity, value.
+        online_shoppers: csv or parquet with the publisher's 18 columns.
     whole
         Must the file be the whole published set? False for a part of it.
 
     Returns
     -------
-    Checked
+    Checked | pl.DataFrame
         Events: customer_id, at (UTC), event (purchase, refund), order_id, price (of one piece; GBP, USD), quantity.
         online_retail also has item_id, category (goods, postage, adjustment), country, description; lines without a
         customer or with a price below zero are quarantined, under the same column names. In cdnow each line is an
-        order, and `at` is noon of the local day.
+        order, and `at` is noon of the local day. online_shoppers is no log, but a frame with one row per session; its
+        columns stand in `datasets/online_shoppers.py`.
 
     Raises
     ------
@@ -87,7 +89,8 @@ def tidy(name: str, path: str | Path, *, whole: bool = True) -> Checked:
         raise ValueError(f"{name}, {path}: {error}") from error
     if whole:
         _must_be_whole(one, path, fingerprint(lines))
-    return check(maker.events(lines), Events)
+    made = maker.made(lines)
+    return check(made, Events) if one.returns == "Events" else made
 
 
 def fingerprint(lines: pl.DataFrame) -> Fingerprint:
@@ -99,12 +102,8 @@ def fingerprint(lines: pl.DataFrame) -> Fingerprint:
     times = pl.selectors.datetime().dt.to_string("%Y-%m-%d %H:%M")
     told = lines.drop("description", strict=False).with_columns(times).cast(pl.String).fill_null("")
     rows = told.select(pl.concat_str(pl.all(), separator="|")).to_series().sort()
-    return Fingerprint(
-        rows=len(lines),
-        quantity=int(lines["pieces"].sum()),
-        amount=int(lines["amount"].sum()),
-        sha256=hashlib.sha256("\n".join(rows).encode()).hexdigest(),
-    )
+    sums = {name: int(lines[column].sum()) for name, column in _SUMS.items() if column in lines.columns}
+    return Fingerprint(rows=len(lines), sha256=hashlib.sha256("\n".join(rows).encode()).hexdigest(), **sums)
 
 
 def _must_be_whole(one: DataSet, path: Path, found: Fingerprint) -> None:
@@ -112,11 +111,11 @@ def _must_be_whole(one: DataSet, path: Path, found: Fingerprint) -> None:
     if found == one.fingerprint:
         return
     told = []
-    for field in fields(Fingerprint):
-        ours, theirs = getattr(found, field.name), getattr(one.fingerprint, field.name)
+    for name in _WORDS:
+        ours, theirs = getattr(found, name), getattr(one.fingerprint, name)
         if ours != theirs:
             shown = [f"{value:,}" if isinstance(value, int) else f"{value[:12]}…" for value in (ours, theirs)]
-            told.append(f"{_WORDS[field.name]} {shown[0]}, published {shown[1]}")
+            told.append(f"{_WORDS[name]} {shown[0]}, published {shown[1]}")
     raise ValueError(
         f"{path} is not the published {one.name}: {'; '.join(told)}. "
         f"Fetch it anew from {one.page}, or pass whole=False to tidy for a part of the data."

@@ -225,6 +225,7 @@ def test_make_data_fetches_checks_and_says_what_is_missing(public_data, publishe
     rows = "".join(f"{a} {b:%Y%m%d} {c} {d:.2f}\n" for a, b, c, d in raw.iter_rows())
     publisher.content = rows.encode()
     monkeypatch.setitem(SETS, "cdnow", replace(about("cdnow"), sha256=hashlib.sha256(rows.encode()).hexdigest()))
+    monkeypatch.setattr(command, "SETS", {name: about(name) for name in ("online_retail", "cdnow")})
     monkeypatch.chdir(tmp_path)
     assert command.main() == 1
     first, second = capsys.readouterr().out.splitlines()
