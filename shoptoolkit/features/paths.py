@@ -120,7 +120,7 @@ def transitions(
     pairs = _with_bounds(_counts(kept, is_first, states, groups), level)
     base, names = len(states) + 1, pl.Series([START, *states.cast(pl.String), END])
     table = pairs.select(
-        groups.gather(pairs["code"] // base**2).alias("group"),
+        groups.cast(pl.String).gather(pairs["code"] // base**2).alias("group"),
         names.gather(pairs["code"] // base % base).alias("from"),
         names.gather(pairs["code"] % base + 1).alias("to"),
         *("n", "share", "low", "high"),

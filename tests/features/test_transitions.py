@@ -100,6 +100,7 @@ def test_transitions_are_those_of_the_definition(rows, of, within, by, text):
         group, left, to = one["group"], one["from"], one["to"]
         assert one["share"] == counts[group, left, to] / leavings[group, left]
         assert [one["low"], one["high"]] == pytest.approx(slow_bounds(steps, group, left, to, 0.9), abs=1e-12)
+    assert told.table.schema["group"] == pl.String
     assert told.n == len(steps)
     assert told.n_customers == len({who for _, who, _, _ in steps})
 
@@ -121,6 +122,13 @@ def test_row_order_calendar_and_names_do_not_matter(rows, seed, days, within):
     )
     options = {"of": "event", "within": within, "by": "country"}
     assert transitions(changed, **options).table.equals(transitions(events, **options).table)
+
+
+def test_groups_are_told_in_sorted_order():
+    events = events_of([(who, who, "view", None, None) for who in (1, 2, 3)])
+    names = {1: "zebra", 2: "ant", 3: None}
+    events = events.with_columns(pen=pl.col("customer_id").replace_strict(names, return_dtype=pl.String))
+    assert transitions(events, by="pen").table["group"].to_list() == ["ant"] * 2 + ["unknown"] * 2 + ["zebra"] * 2
 
 
 def test_paths_can_be_split_by_how_they_were_entered():
