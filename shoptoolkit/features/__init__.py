@@ -2,8 +2,10 @@
 
 from shoptoolkit.features.as_of import FeatureSpec, as_of_features
 from shoptoolkit.features.funnel import Funnel, funnel
+from shoptoolkit.features.leaks import LeakSearch, search_leaks
 from shoptoolkit.features.orders import orders, rfm
 from shoptoolkit.features.paths import Transitions, transitions
+from shoptoolkit.features.sequences import sequences
 from shoptoolkit.features.sessions import sessions, summarise_sessions
 
 __all__ = [
@@ -17,4 +19,7 @@ __all__ = [
     "Transitions",
     "as_of_features",
     "FeatureSpec",
+    "sequences",
+    "search_leaks",
+    "LeakSearch",
 ]

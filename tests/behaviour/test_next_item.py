@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from datetime import datetime, timedelta
+from fractions import Fraction
 from hashlib import blake2b
 from itertools import pairwise
 
@@ -80,8 +81,9 @@ def slow_scores(method, train, prefix, sizes):
     norm = sum(k * k for k in place.values())
     order = sorted(range(len(train)), key=lambda k: (-train[k][-1][1].timestamp(), sum(map(mixed, sets[k])) % 2**64))
     near = [sets[k] for k in order if sets[k] & place.keys()][:recent]
-    like = [sum(place.get(item, 0) for item in held) / math.sqrt(norm * len(held)) for held in near]
-    best = sorted(range(len(near)), key=lambda k: -like[k])[:neighbours]
+    shared = [sum(place.get(item, 0) for item in held) for held in near]
+    best = sorted(range(len(near)), key=lambda k: -Fraction(shared[k] ** 2, len(near[k])))[:neighbours]
+    like = [one / math.sqrt(norm * len(held)) for one, held in zip(shared, near, strict=True)]
     return {item: sum(like[k] for k in best if item in near[k]) for item in n}
 
 
