@@ -26,7 +26,12 @@ from shoptoolkit.features import FeatureSpec, as_of_features, sessions
 
 AFTER = (1, 2, 3, 5, 8, 13)
 HISTORY = FeatureSpec(
-    windows_days=(7, 91), kinds=("view", "watch", "cart", "purchase"), sums=("spend", "watch_seconds")
+    windows_days=(7, 91),
+    kinds=("view", "watch", "cart", "purchase"),
+    sums=("spend", "watch_seconds"),
+    distinct=("active_days",),
+    sources=("organic",),
+    rhythm=False,
 )
 _TICK = timedelta(microseconds=1)
 _MINUTE = 60_000_000  # microseconds
@@ -52,7 +57,7 @@ def session_features(
     spec
         The features of the time before the session, by `features.as_of_features` as of its first row (as of the request
         where no session is open); its timezone also tells hour and weekday. None: views, watching, carts and purchases
-        of the last 7 and 91 days.
+        of the last 7 and 91 days, and the share of rows that came unprompted.
 
     Returns
     -------
