@@ -152,7 +152,9 @@ def _prefix(asked: Asked, q: int, mine: Ints, weight: Ints, n_items: int) -> tup
     """
     last, length, used = -1, 0, 0
     for p in range(asked.high[q] - 1, asked.low[q] - 1, -1):
-        if asked.known_at[p] < asked.moment[q] and length < len(mine):
+        if length == len(mine):
+            break
+        if asked.known_at[p] < asked.moment[q]:
             length += 1
             i = asked.item[p]
             last = i if length == 1 else last

@@ -380,8 +380,10 @@ def test_what_cannot_be_learnt_says_why(options, error, message):
         fit(EVENTS, **options)
 
 
-def test_a_list_is_not_longer_than_what_is_kept():
+def test_what_cannot_be_recommended_from_says_why():
     with pytest.raises(ValueError, match="n is 200, and keep 100"):
         fit(EVENTS).recommend(EVENTS, as_of=SPLIT, n=200)
     with pytest.raises(ContractError, match="no column 'item_id'"):
         fit(EVENTS).recommend(EVENTS.drop("item_id"), as_of=SPLIT)
+    with pytest.raises(ContractError, match="'item_id' is String, and was Int64 in training; cast it"):
+        fit(EVENTS).recommend(EVENTS.cast({"item_id": pl.String}), as_of=SPLIT)
