@@ -72,7 +72,7 @@ def fit_intent(
     -------
     IntentFit
         Its `propensity` is the fit itself, with accuracy, reliability and parts; `by_rows` tells the accuracy after
-        each number of rows.
+        each number of rows (of different sessions: those that reach eight rows are not those that end after one).
 
     Raises
     ------
@@ -86,6 +86,14 @@ def fit_intent(
     ----------
     Sakar, Polat, Katircioglu and Kastro (2019), Neural Computing and Applications 31, 6893-6908 (intent from session
     features, there known only at the session's end).
+
+    Examples
+    --------
+    >>> from shoptoolkit.simulate import shop
+    >>> events = shop(n_customers=300, days=120, rng=1).events
+    >>> fit = fit_intent(events, split_at="2025-04-01", rng=1, rounds=20, replicates=40)
+    >>> fit.predict(events, as_of="2025-04-20T20:15").columns
+    ['customer_id', 'session_started_at', 'rows_seen', 'probability']
     """
     log, split, rng = require(events, Events), moment(split_at, name="split_at"), np.random.default_rng(rng)
     train, test = _two_sides(log, split, gap_minutes=gap_minutes, after=after, spec=spec)

@@ -126,16 +126,17 @@ def from_sessions(
         for k in range(used):
             weight[k] += length + 1  # counted down from the end; now the place, 1 for the first
             total += weight[k] * weight[k]
-        kept = _nearest(mine[:used], weight[:used], total, first_item, first_session, session, near, like)
-        order = np.argsort(-like[:kept], kind="mergesort")[:neighbours]
+        kept = _nearest(mine[:used], weight[:used], first_item, first_session, session, near, like)
+        order = np.argsort(-like[:kept], kind="mergesort")[:neighbours]  # of equals the latest
         m = 0
         for k in order:
+            similarity = np.sqrt(like[k] / total)
             for i in item[first_item[near[k]] : first_item[near[k] + 1]]:
                 if i != last:
                     if score[i] == 0:
                         found[m] = i
                         m += 1
-                    score[i] += like[k]
+                    score[i] += similarity
         k = 0
         for i in found[:m]:
             k = _keep(out[q], told[q], k, i, score[i])
@@ -151,7 +152,9 @@ def _prefix(asked: Asked, q: int, mine: Ints, weight: Ints, n_items: int) -> tup
     """
     last, length, used = -1, 0, 0
     for p in range(asked.high[q] - 1, asked.low[q] - 1, -1):
-        if asked.known_at[p] < asked.moment[q] and length < len(mine):
+        if length == len(mine):
+            break
+        if asked.known_at[p] < asked.moment[q]:
             length += 1
             i = asked.item[p]
             last = i if length == 1 else last
@@ -163,9 +166,12 @@ def _prefix(asked: Asked, q: int, mine: Ints, weight: Ints, n_items: int) -> tup
 
 @njit(cache=True)
 def _nearest(
-    mine: Ints, weight: Ints, total: int, first_item: Ints, first_session: Ints, session: Ints, near: Ints, like: Floats
+    mine: Ints, weight: Ints, first_item: Ints, first_session: Ints, session: Ints, near: Ints, like: Floats
 ) -> int:
-    """The latest sessions that share an item, and the cosine of each: how many there are. Merges the items' lists."""
+    """The latest sessions that share an item: how many there are. Merges the items' lists.
+
+    `like`: the square of each one's cosine but for a factor, so that equal fractions are equal numbers.
+    """
     head = first_session[mine].copy()
     for kept in range(len(near)):
         latest = np.int64(len(first_item))
@@ -180,7 +186,7 @@ def _nearest(
                 shared += weight[k]
                 head[k] += 1
         near[kept] = latest
-        like[kept] = shared / np.sqrt(float(total * (first_item[latest + 1] - first_item[latest])))
+        like[kept] = shared * shared / (first_item[latest + 1] - first_item[latest])
     return len(near)
 
 

@@ -183,7 +183,10 @@ class NextItemFit:
         is_open = rows.filter(pl.col("at") >= at - timedelta(minutes=self.gap_minutes))
         last = is_open.group_by("customer_id").agg(pl.col("session_number").max())
         rows = rows.join(last, on=["customer_id", "session_number"], how="semi", maintain_order="left")
-        steps = coded(walks(rows, of=self.of, kinds=self.kinds), self.items.to_frame("item"))
+        steps = walks(rows, of=self.of, kinds=self.kinds)
+        if (theirs := steps.schema["item"]) != self.items.dtype:
+            raise ContractError(f"events: {self.of!r} is {theirs}, and was {self.items.dtype} in training; cast it.")
+        steps = coded(steps, self.items.to_frame("item"))
         ends = steps.filter("is_last").select("customer_id", "low", high=pl.col("row") + 1, at=pl.lit(at))
         found, score = self.model.top(asked_at(steps, ends), n)
         query, place = np.nonzero(found >= 0)

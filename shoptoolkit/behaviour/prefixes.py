@@ -26,7 +26,12 @@ from shoptoolkit.features import FeatureSpec, as_of_features, sessions
 
 AFTER = (1, 2, 3, 5, 8, 13)
 HISTORY = FeatureSpec(
-    windows_days=(7, 91), kinds=("view", "watch", "cart", "purchase"), sums=("spend", "watch_seconds")
+    windows_days=(7, 91),
+    kinds=("view", "watch", "cart", "purchase"),
+    sums=("spend", "watch_seconds"),
+    distinct=("active_days",),
+    sources=("organic",),
+    rhythm=False,
 )
 _TICK = timedelta(microseconds=1)
 _MINUTE = 60_000_000  # microseconds
@@ -52,7 +57,7 @@ def session_features(
     spec
         The features of the time before the session, by `features.as_of_features` as of its first row (as of the request
         where no session is open); its timezone also tells hour and weekday. None: views, watching, carts and purchases
-        of the last 7 and 91 days.
+        of the last 7 and 91 days, and the share of rows that came unprompted.
 
     Returns
     -------
@@ -240,30 +245,31 @@ def _summaries(seen: pl.DataFrame, timezone: str) -> pl.DataFrame:
     """One row per request with an open session."""
     at, event = pl.col("at"), pl.col("event")
     local = pl.col(STARTED).dt.replace_time_zone("UTC").dt.convert_time_zone(timezone)
-    told = {
-        "minutes": (at.last() - at.first()).dt.total_microseconds() / _MINUTE,
-        "watch_seconds": ((pl.col("watch_seconds") * 1e6).round().cast(pl.Int64).sum() / 1e6),
-        "items": pl.col("item_id").drop_nulls().n_unique().cast(pl.Int64),
-        "categories": pl.col("category").drop_nulls().n_unique().cast(pl.Int64),
-        "mean_price": pl.col("price").mean(),
-        "source": pl.col("source").drop_nulls().first(),
-        "last_event": event.last().cast(pl.String),
+    optional = {  # the column needed, and its type where the log has none
+        "watch_seconds": ("watch_seconds", _whole_units("watch_seconds", 1_000_000).sum() / 1e6, pl.Float64),
+        "items": ("item_id", pl.col("item_id").drop_nulls().n_unique().cast(pl.Int64), pl.Int64),
+        "categories": ("category", pl.col("category").drop_nulls().n_unique().cast(pl.Int64), pl.Int64),
+        "mean_price": ("price", _whole_units("price", 100).mean() / 100, pl.Float64),
+        "source": ("source", pl.col("source").drop_nulls().first(), pl.String),
     }
-    types = {"source": pl.String, "items": pl.Int64, "categories": pl.Int64}
-    for name, needed in {
-        "watch_seconds": "watch_seconds",
-        "items": "item_id",
-        "categories": "category",
-        "mean_price": "price",
-        "source": "source",
-    }.items():
-        if needed not in seen.columns:
-            told[name] = pl.lit(None, types.get(name, pl.Float64))
+    told = {
+        f"session_{name}": one if needed in seen.columns else pl.lit(None, kind)
+        for name, (needed, one, kind) in optional.items()
+    }
     counts = {name: (event == kind).sum().cast(pl.Int64) for kind, name in _COUNTS.items()}
-    named = {f"session_{name}": one for name, one in told.items()}
     table = seen.group_by("__request").agg(
-        at.first().alias(STARTED), pl.len().cast(pl.Int64).alias("rows_seen"), **counts, **named
+        at.first().alias(STARTED),
+        pl.len().cast(pl.Int64).alias("rows_seen"),
+        ((at.last() - at.first()).dt.total_microseconds() / _MINUTE).alias("session_minutes"),
+        event.last().cast(pl.String).alias("session_last_event"),
+        **counts,
+        **told,
     )
     return table.with_columns(
         session_hour=local.dt.hour().cast(pl.Int64), session_weekday=local.dt.weekday().cast(pl.Int64)
     )
+
+
+def _whole_units(name: str, units: int) -> pl.Expr:
+    """An amount in cents or microseconds, whose sum has no order."""
+    return (pl.col(name) * units).round().cast(pl.Int64)

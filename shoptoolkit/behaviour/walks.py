@@ -32,7 +32,7 @@ def walks(rows: pl.DataFrame, *, of: str, kinds: Sequence[str]) -> pl.DataFrame:
     """The steps of sessions, in time: customer_id, visit (0..), began, item, at, came (when it was known)."""
     one = ["customer_id", "session_number"]
     number = rows.select(_is_new(one).cum_sum().cast(pl.Int64) - 1).to_series()
-    item = pl.col(of) if rows.schema[of].is_integer() else pl.col(of).cast(pl.String)
+    item = pl.col(of).cast(pl.Int64 if rows.schema[of].is_integer() else pl.String)
     told = rows.select("customer_id", "at", "event", item=item, came=arrival(rows), visit=number)
     told = told.with_columns(began=pl.when(_is_new(["visit"])).then("at").forward_fill())
     walk = told.filter(pl.col("event").is_in(list(kinds)), pl.col("item").is_not_null())
@@ -101,48 +101,48 @@ def learn(
 ) -> Lists | Neighbours:
     """What a method knows of the steps; `keep` items per list, `sizes` as for session_knn."""
     from shoptoolkit.behaviour.kernels import best_lists
+    from shoptoolkit.features.kernels import by_customer  # it sorts by any number from 0
 
-    n, ends = len(items), steps.filter("is_last").select("visit", end="row")
-    steps = steps.join(ends, on="visit", maintain_order="left").filter(pl.col("end") - pl.col("row") < LONGEST)
+    n, last = len(items), pl.when("is_last").then("row").backward_fill()
+    steps = steps.filter(last - pl.col("row") < LONGEST)
     if method == "markov":
         code, goes_on = steps["code"].to_numpy(), ~steps["is_last"].to_numpy()
-        origin, goal = code[goes_on], code[1:][goes_on[:-1]]
-        order = np.argsort(origin, kind="stable")
-        leavings = np.bincount(origin, minlength=n)
-        groups = (_starts(leavings), order, np.arange(len(goal) + 1), goal)
-        best, score = best_lists(*groups, leavings**2, np.ones(n, np.int64), keep, True)
+        goal = code[1:][goes_on[:-1]]
+        first, leaving = by_customer(code[goes_on], n)  # of each item
+        each, left = np.arange(len(goal) + 1), np.diff(first)
+        best, score = best_lists(first, leaving, each, goal, left**2, np.ones_like(left), keep, True)
         return Lists(best=best, score=score, of_items=True)
-    visit, code = _latest_first(steps, items)
-    first_item, holders = _starts(np.bincount(visit)), np.argsort(code, kind="stable")
-    size = np.bincount(code, minlength=n)
+    first_item, item, visit = _latest_first(steps, items)
+    first_session, holder = by_customer(item, n)
+    session, size = visit[holder], np.diff(first_session)
     if method == "session_knn":
-        found = {"first_item": first_item, "item": code, "first_session": _starts(size), "session": visit[holders]}
+        found = {"first_item": first_item, "item": item, "first_session": first_session, "session": session}
         return Neighbours(**found, sizes=(LONGEST, *sizes))
     if method == "item_knn":
-        best, score = best_lists(_starts(size), visit[holders], first_item, code, size, size, keep, True)
+        best, score = best_lists(first_session, session, first_item, item, size, size, keep, True)
         return Lists(best=best, score=score, of_items=True)
     visits = len(first_item) - 1
-    every, total = (np.array([0, visits]), np.arange(visits)), np.array([visits**2])
-    best, score = best_lists(*every, first_item, code, total, np.ones(n, np.int64), keep, False)
+    ends, every, total = np.array([0, visits]), np.arange(visits), np.array([visits**2])
+    best, score = best_lists(ends, every, first_item, item, total, np.ones_like(size), keep, False)
     return Lists(best=best, score=score, of_items=False)
 
 
-def _latest_first(steps: pl.DataFrame, items: pl.DataFrame) -> tuple[Ints, Ints]:
-    """The different items of each session, sessions numbered from the latest; of equal age, by what is in them."""
-    held = steps.group_by("visit", "code").agg(pl.col("at").max()).sort("visit", "code")
-    start = np.flatnonzero(held.select(_is_new(["visit"])).to_series().to_numpy())
-    ended = np.maximum.reduceat(held["at"].to_physical().to_numpy(), start)
-    inside = np.add.reduceat(items["hash"].to_numpy()[held["code"].to_numpy()], start)
-    place = np.empty(len(start), np.int64)
-    place[np.lexsort((inside, -ended))] = np.arange(len(start))
-    visit = np.repeat(place, np.diff(start, append=len(held)))
-    order = np.lexsort((held["code"].to_numpy(), visit))
-    return visit[order], held["code"].to_numpy()[order]
+def _latest_first(steps: pl.DataFrame, items: pl.DataFrame) -> tuple[Ints, Ints, Ints]:
+    """The different items of sessions, numbered from the latest; of equal age, by what is in them.
 
+    Where each session begins, the items, and of each its session.
+    """
+    from shoptoolkit.features.kernels import by_customer
 
-def _starts(sizes: Ints) -> Ints:
-    """Where each of several parts begins, and where the last one ends."""
-    return np.concatenate([[0], np.cumsum(sizes)])
+    number = steps.select(pl.col("visit").rle_id().cast(pl.Int64) * len(items) + pl.col("code")).to_series()
+    visit, code = np.divmod(np.unique(number.to_numpy()), len(items))
+    start = np.flatnonzero(np.diff(visit, prepend=-1))
+    ended = steps.filter("is_last")["at"].to_physical().to_numpy()
+    inside = np.add.reduceat(items["hash"].to_numpy()[code], start)  # a hash of the set
+    place = np.empty_like(ended)
+    place[np.lexsort((inside, -ended))] = np.arange(len(place))
+    first, order = by_customer(place[visit], len(place))
+    return first, code[order], place[visit[order]]
 
 
 def _is_new(keys: Sequence[str]) -> pl.Expr:

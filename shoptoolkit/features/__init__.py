@@ -7,6 +7,8 @@ from shoptoolkit.features.lifecycle import Lifecycle, lifecycle
 from shoptoolkit.features.orders import orders, rfm
 from shoptoolkit.features.paths import Transitions, transitions
 from shoptoolkit.features.rhythm import Rhythm, rhythm
+from shoptoolkit.features.leaks import LeakSearch, search_leaks
+from shoptoolkit.features.sequences import sequences
 from shoptoolkit.features.sessions import sessions, summarise_sessions
 
 __all__ = [
@@ -26,8 +28,9 @@ __all__ = [
     "Affinity",
     "as_of_features",
     "FeatureSpec",
+    "sequences",
+    "search_leaks",
+    "LeakSearch",
 ]
-from shoptoolkit.features.leaks import LeakSearch, search_leaks
-from shoptoolkit.features.sequences import sequences
 
 __all__ = ["orders", "rfm", "as_of_features", "FeatureSpec", "sequences", "search_leaks", "LeakSearch"]

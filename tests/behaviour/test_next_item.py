@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from datetime import datetime, timedelta
+from fractions import Fraction
 from hashlib import blake2b
 from itertools import pairwise
 
@@ -80,8 +81,9 @@ def slow_scores(method, train, prefix, sizes):
     norm = sum(k * k for k in place.values())
     order = sorted(range(len(train)), key=lambda k: (-train[k][-1][1].timestamp(), sum(map(mixed, sets[k])) % 2**64))
     near = [sets[k] for k in order if sets[k] & place.keys()][:recent]
-    like = [sum(place.get(item, 0) for item in held) / math.sqrt(norm * len(held)) for held in near]
-    best = sorted(range(len(near)), key=lambda k: -like[k])[:neighbours]
+    shared = [sum(place.get(item, 0) for item in held) for held in near]
+    best = sorted(range(len(near)), key=lambda k: -Fraction(shared[k] ** 2, len(near[k])))[:neighbours]
+    like = [one / math.sqrt(norm * len(held)) for one, held in zip(shared, near, strict=True)]
     return {item: sum(like[k] for k in best if item in near[k]) for item in n}
 
 
@@ -378,8 +380,10 @@ def test_what_cannot_be_learnt_says_why(options, error, message):
         fit(EVENTS, **options)
 
 
-def test_a_list_is_not_longer_than_what_is_kept():
+def test_what_cannot_be_recommended_from_says_why():
     with pytest.raises(ValueError, match="n is 200, and keep 100"):
         fit(EVENTS).recommend(EVENTS, as_of=SPLIT, n=200)
     with pytest.raises(ContractError, match="no column 'item_id'"):
         fit(EVENTS).recommend(EVENTS.drop("item_id"), as_of=SPLIT)
+    with pytest.raises(ContractError, match="'item_id' is String, and was Int64 in training; cast it"):
+        fit(EVENTS).recommend(EVENTS.cast({"item_id": pl.String}), as_of=SPLIT)

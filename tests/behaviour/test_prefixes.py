@@ -14,7 +14,8 @@ from shoptoolkit.behaviour import session_features, session_prefixes
 from shoptoolkit.behaviour.prefixes import SESSION
 from shoptoolkit.contract import ContractError
 from shoptoolkit.contract.schemas import EVENT_KINDS
-from shoptoolkit.features import FeatureSpec, as_of_features
+from shoptoolkit.features import FeatureSpec, as_of_features, search_leaks
+from shoptoolkit.simulate import shop
 
 START = datetime(2025, 1, 1, 9)
 TICK = timedelta(microseconds=1)
@@ -297,3 +298,10 @@ def test_requests_that_do_not_fit_the_events_are_refused():
         session_features(EVENTS, requests.with_columns(rows_seen=1))
     with pytest.raises(ContractError, match="'views_7d' would be overwritten"):
         session_features(EVENTS, requests.with_columns(views_7d=1))
+
+
+def test_a_search_finds_no_leak():
+    events = shop(n_customers=150, days=60, rng=4).events
+    requests = session_prefixes(events, as_of="2025-03-02").select("customer_id", "as_of")[::7]
+    found = search_leaks(session_features, events, requests, rng=1, n_requests=6)
+    assert found.verdict.startswith("none found")

@@ -56,6 +56,13 @@ def steps() -> tuple[pl.DataFrame, pl.DataFrame]:
     return coded(walk, items), items
 
 
+@pytest.fixture(scope="module")
+def file(tmp_path_factory) -> str:
+    path = tmp_path_factory.mktemp("log") / "events.parquet"
+    log(**SIZE).write_parquet(path)
+    return str(path)
+
+
 def matrix(visit: np.ndarray, code: np.ndarray, n: int) -> sparse.csr_array:
     """Sessions x items, 1 where a session has an item."""
     held = sparse.csr_array((np.ones(len(code)), (visit, code)), shape=(visit.max() + 1, n))
@@ -112,16 +119,16 @@ def sessions_by_scipy(model, queries: list[np.ndarray]) -> tuple[np.ndarray, np.
     n = len(model.first_session) - 1
     shape = (len(model.first_item) - 1, n)
     held = sparse.csr_array((np.ones(len(model.item)), model.item, model.first_item), shape=shape)
-    by_item, size = held.T.tocsr(), np.sqrt(np.diff(model.first_item))
+    by_item, size = held.T.tocsr(), np.diff(model.first_item)
     items, scores = np.full((len(queries), N), -1), np.zeros((len(queries), N))
     for q, prefix in enumerate(queries):
         place = {item: k for k, item in enumerate(prefix.tolist(), start=1)}
         weight = np.array(list(place.values()), float)
         shared = (sparse.csr_array(weight[None]) @ by_item[list(place)]).tocsr()
         shared.sort_indices()
-        near, like = shared.indices[:RECENT], shared.data[:RECENT]
-        like = like / (np.sqrt((weight**2).sum()) * size[near])
-        best = np.argsort(-like.round(12), kind="stable")[:NEIGHBOURS]
+        near, squared = shared.indices[:RECENT], shared.data[:RECENT] ** 2 / size[shared.indices[:RECENT]]
+        best = np.argsort(-squared, kind="stable")[:NEIGHBOURS]
+        like = np.sqrt(squared / (weight**2).sum())
         score = like[best] @ held[near[best]]
         score[prefix[-1]] = 0
         order = np.lexsort((np.arange(n), -score.round(9)))[:N]
@@ -158,22 +165,21 @@ def test_next_items(timed, steps, method):
 
 
 WHOLE = """
-import resource, sys, time
-sys.path[:0] = [{folder!r}]
-from bench_next_item import SIZE, log
+import resource, time
+import polars as pl
 from shoptoolkit.behaviour import fit_next_item
-events = log(**SIZE)
-fit_next_item(events.head(50_000), split_at=events["at"][20_000], method={method!r})  # compiles
+events = pl.read_parquet({file!r})
+fit_next_item(events.head(50_000), split_at=events["at"][10_000], method={method!r})  # compiles
 before, begun = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, time.perf_counter()
 fit = fit_next_item(events, split_at="2024-12-01", method={method!r})
 wall, peak = time.perf_counter() - begun, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-print(f"{{fit}}\\nwhole fit: {{wall:.1f}} s, peak {{peak:.2f}} GiB ({{before:.2f}} before it)")
+print(f"{{fit}}\\nwhole fit: {{wall:.1f}} s, peak {{peak:.2f}} GiB ({{before:.2f}} with the log before it)")
 """
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_the_whole_fit(method):
-    code = WHOLE.format(folder=os.path.dirname(__file__), method=method)
+def test_the_whole_fit(method, file):
+    code = WHOLE.format(file=file, method=method)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     print(f"\n{done.stdout}", end="")
