@@ -3,11 +3,11 @@
 from shoptoolkit.features.affinity import Affinity, affinity
 from shoptoolkit.features.as_of import FeatureSpec, as_of_features
 from shoptoolkit.features.funnel import Funnel, funnel
+from shoptoolkit.features.leaks import LeakSearch, search_leaks
 from shoptoolkit.features.lifecycle import Lifecycle, lifecycle
 from shoptoolkit.features.orders import orders, rfm
 from shoptoolkit.features.paths import Transitions, transitions
 from shoptoolkit.features.rhythm import Rhythm, rhythm
-from shoptoolkit.features.leaks import LeakSearch, search_leaks
 from shoptoolkit.features.sequences import sequences
 from shoptoolkit.features.sessions import sessions, summarise_sessions
 
