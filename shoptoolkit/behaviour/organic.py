@@ -89,8 +89,8 @@ def organic_share(
         The sources that cost money.
     gap_minutes
         A longer pause starts a new session. The first label calls an order unprompted if the first row of its session
-        that has a source has none of `paid`. Orders in sessions without any source count as unprompted, and the row
-        says how many.
+        that has a source has none of `paid`; an ad that was only shown (an impression) opens no session. Orders in
+        sessions without any source count as unprompted, and the row says how many.
     timezone
         Where the day of `as_of` begins.
     level
@@ -219,7 +219,8 @@ def _orders(
     log: pl.DataFrame, paid: Sequence[str], gap_minutes: float, as_of: datetime | date | str, timezone: str
 ) -> pl.DataFrame:
     """Each order, and how its session was entered."""
-    entered = features.sessions(log, gap_minutes=gap_minutes, paid=paid)
+    did = log.filter(pl.col("event") != "impression")
+    entered = features.sessions(did, gap_minutes=gap_minutes, paid=paid)
     return features.orders(entered, as_of=as_of, timezone=timezone, keep=["entry"])
 
 

@@ -67,7 +67,7 @@ ROWS = st.lists(
     st.tuples(
         st.integers(1, 4),
         STEPS,
-        st.sampled_from(["view", "click", "purchase", "purchase"]),
+        st.sampled_from(["impression", "view", "click", "purchase", "purchase"]),
         st.sampled_from(["organic", "paid", "live", None]),
         st.sampled_from([None, None, "spring"]),
     ),
@@ -89,12 +89,12 @@ def by_hand(events):
     found = []
     for who in sorted({row["customer_id"] for row in events}):
         rows = sorted((row for row in events if row["customer_id"] == who), key=in_order)
-        session = 0
-        for before, row in zip([None, *rows], rows, strict=False):
+        did, session = [row for row in rows if row["event"] != "impression"], 0
+        for before, row in zip([None, *did], did, strict=False):
             session += before is not None and row["at"] - before["at"] > timedelta(minutes=30)
             row["session"] = session
         for order in (row for row in rows if row["event"] == "purchase" and row["at"] < END):
-            sources = [row["source"] for row in rows if row["session"] == order["session"] and row["source"]]
+            sources = [row["source"] for row in did if row["session"] == order["session"] and row["source"]]
             paid = [row["at"] for row in rows if row["source"] == "paid" or row["campaign_id"]]
             touched = any(order["at"] - WINDOW <= at <= order["at"] for at in paid)
             found.append((who, order["at"], sources[:1] != ["paid"], not touched))
