@@ -75,9 +75,9 @@ def sessions(
     rows = in_time(log)
     number, told = numbers(rows, gap_minutes=gap_minutes, new_campaign=new_campaign)
     source = rows["source"].gather(told) if "source" in rows.columns else pl.lit(None, pl.String)
-    is_paid = pl.col("entry_source").is_in(listed(paid))
+    way = pl.when(pl.col("entry_source").is_in(listed(paid))).then(pl.lit("paid")).otherwise(pl.lit("organic"))
     return rows.with_columns(pl.Series("session_number", number), entry_source=source).with_columns(
-        entry=pl.when(is_paid).then(pl.lit("paid")).when(is_paid.not_()).then(pl.lit("organic"))
+        entry=pl.when(pl.col("entry_source").is_not_null()).then(way)
     )
 
 
