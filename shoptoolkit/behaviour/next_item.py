@@ -83,7 +83,8 @@ def fit_next_item(
     NextItemFit
         `accuracy` has recall@n (share of the steps whose item is among the first n foreseen) and mrr@n (mean of 1 /
         rank, 0 beyond n), with intervals over customers. Each step of a test session after its first is a query: what
-        was known of the session before it is given. Items that training has not seen are misses.
+        was known of the session before it is given, so lines of one moment are not foreseen from each other. Items that
+        training has not seen are misses.
 
     Notes
     -----
@@ -129,7 +130,10 @@ def fit_next_item(
     model = learn(method, coded(past, items := by_hash(past)), items, keep=keep, sizes=(recent, neighbours))
     judged = _judge(model, coded(later, items), len(items), n)
     if judged.is_empty():
-        raise ContractError(f"events: no session from {split} on goes from one {of!r} to another. Choose other kinds.")
+        raise ContractError(
+            f"events: no session from {split} on goes from one {of!r} to another at a later moment. Choose other kinds, "
+            "a longer gap_minutes or an earlier split_at."
+        )
     words = {"question": f"Which {of} comes next?", "estimand": f"steps of sessions from {split} on", "method": method}
     return NextItemFit(
         method=method,
