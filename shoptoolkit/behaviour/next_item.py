@@ -131,8 +131,8 @@ def fit_next_item(
     judged = _judge(model, coded(later, items), len(items), n)
     if judged.is_empty():
         raise ContractError(
-            f"events: no session from {split} on goes from one {of!r} to another at a later moment. Choose other kinds, "
-            "a longer gap_minutes or an earlier split_at."
+            f"events: no session from {split} on goes from one {of!r} to another at a later moment. Choose other "
+            "kinds, a longer gap_minutes or an earlier split_at."
         )
     words = {"question": f"Which {of} comes next?", "estimand": f"steps of sessions from {split} on", "method": method}
     return NextItemFit(
