@@ -263,8 +263,10 @@ def _accuracy(judged: pl.DataFrame, *, n: int, level: float, words: dict[str, st
             yield refused_row(reason=reason, level=level, **fixed)
             continue
         mean = float(value.mean())
+        spread = mean * (1 - mean)
         sums = np.bincount(customer, value - mean)
         variance = float(sums @ sums) * customers / (customers - 1) / len(rank) ** 2
-        low, high = wilson(mean, mean * (1 - mean) / variance if variance else customers, level)
+        effective = spread / variance if variance > 1e-12 * spread else customers  # where all customers are alike
+        low, high = wilson(mean, effective, level)
         ends = {"low": float(low), "high": float(high)}
         yield estimate_row(estimate=mean, standard_error=variance**0.5, level=level, **ends, **fixed)
