@@ -83,7 +83,8 @@ def fit_next_item(
     NextItemFit
         `accuracy` has recall@n (share of the steps whose item is among the first n foreseen) and mrr@n (mean of 1 /
         rank, 0 beyond n), with intervals over customers. Each step of a test session after its first is a query: what
-        was known of the session before it is given. Items that training has not seen are misses.
+        was known of the session before it is given, so lines of one moment are not foreseen from each other. Items that
+        training has not seen are misses.
 
     Notes
     -----
@@ -129,7 +130,10 @@ def fit_next_item(
     model = learn(method, coded(past, items := by_hash(past)), items, keep=keep, sizes=(recent, neighbours))
     judged = _judge(model, coded(later, items), len(items), n)
     if judged.is_empty():
-        raise ContractError(f"events: no session from {split} on goes from one {of!r} to another. Choose other kinds.")
+        raise ContractError(
+            f"events: no session from {split} on goes from one {of!r} to another at a later moment. Choose other "
+            "kinds, a longer gap_minutes or an earlier split_at."
+        )
     words = {"question": f"Which {of} comes next?", "estimand": f"steps of sessions from {split} on", "method": method}
     return NextItemFit(
         method=method,
@@ -259,8 +263,10 @@ def _accuracy(judged: pl.DataFrame, *, n: int, level: float, words: dict[str, st
             yield refused_row(reason=reason, level=level, **fixed)
             continue
         mean = float(value.mean())
+        spread = mean * (1 - mean)
         sums = np.bincount(customer, value - mean)
         variance = float(sums @ sums) * customers / (customers - 1) / len(rank) ** 2
-        low, high = wilson(mean, mean * (1 - mean) / variance if variance else customers, level)
+        effective = spread / variance if variance > 1e-12 * spread else customers  # where all customers are alike
+        low, high = wilson(mean, effective, level)
         ends = {"low": float(low), "high": float(high)}
         yield estimate_row(estimate=mean, standard_error=variance**0.5, level=level, **ends, **fixed)

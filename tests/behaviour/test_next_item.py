@@ -319,6 +319,14 @@ def test_with_few_customers_there_is_no_interval():
     assert "19 customers to judge by; an interval needs at least 20" in few["reason"][0]
 
 
+def test_customers_who_are_all_alike_are_no_proof():
+    """Each step's item is always the third in the list: no spread, and yet thirty customers are only thirty."""
+    judged = pl.DataFrame({"customer_id": range(30), "rank": 3}).sample(90, with_replacement=True, seed=1)
+    words = {"question": "?", "estimand": "steps", "method": "markov"}
+    mrr = list(_accuracy(judged, n=5, level=0.95, words=words))[1]
+    assert mrr["low"] < 0.25 < mrr["estimate"] < 0.42 < mrr["high"]
+
+
 @pytest.mark.certify
 def test_the_intervals_hold_the_truth_about_as_often_as_they_say(certify):
     """Customers differ in how foreseeable they are and in how many steps they make; both go together."""
