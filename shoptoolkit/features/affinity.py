@@ -100,8 +100,9 @@ def affinity(
     -----
     The interval is that of the lift's logarithm by the delta method. Orders of one customer are alike, so its error is
     that of customers: with moves d of each customer's orders in it, the sum of d squared. It is for one pair looked at;
-    of many pairs some exclude 1 by chance. A lift is no effect: large orders have more of everything in them, which
-    alone lifts every pair above 1, and so does the taste that a customer keeps.
+    of many pairs some exclude 1 by chance. A lift is no effect: large orders among small ones lift every pair
+    above 1, as does a taste that a customer keeps, and orders of a few lines push it below 1, as one thing takes the
+    place of another. So compare pairs with each other rather than with 1.
 
     Pairs are counted one `a` at a time in one row of sums, so memory grows with lines and pairs told, not with pairs.
 

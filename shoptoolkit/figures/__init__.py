@@ -7,6 +7,7 @@ from shoptoolkit.figures.customers import customer_value, orders_forecast, p_ali
 from shoptoolkit.figures.estimates import estimates
 from shoptoolkit.figures.explain import beeswarm, importance_bar, reliability, waterfall
 from shoptoolkit.figures.forecasts import backtest, backtest_pit, cohort_forecast, earliest_return
+from shoptoolkit.figures.habits import affinity, lifecycle, rhythm
 from shoptoolkit.figures.hazard import hazard
 from shoptoolkit.figures.paths import funnel, transitions
 from shoptoolkit.figures.regression import hazard_ratios
@@ -14,6 +15,7 @@ from shoptoolkit.figures.style import end_labels, hero_axes, set_style, y_label
 
 __all__ = [
     "accuracy_by_day",
+    "affinity",
     "backtest",
     "backtest_pit",
     "beeswarm",
@@ -31,11 +33,13 @@ __all__ = [
     "hazard_ratios",
     "hero_axes",
     "importance_bar",
+    "lifecycle",
     "orders",
     "orders_forecast",
     "p_alive",
     "reliability",
     "rfm",
+    "rhythm",
     "set_style",
     "spells",
     "survival_curve",
