@@ -128,22 +128,37 @@ def summarise_sessions(sessions: Any) -> pl.DataFrame:
     rows = require(sessions, Events)
     if absent := [name for name in _NEW if name not in rows.columns]:
         raise ContractError(f"sessions: no column {', '.join(map(repr, absent))}; pass what features.sessions gives.")
-    kinds = {kind + ("es" if kind.endswith("ch") else "s"): kind for kind in EVENT_KINDS}
-    cents = pl.when(pl.col("event") == "purchase").then((line_amount(rows.columns) * 100).round().cast(pl.Int64))
-    watched = ((pl.col("watch_seconds") * 1e6).round().cast(pl.Int64).sum() / 1e6).round(6)
-    return (
-        rows.group_by("customer_id", "session_number")
-        .agg(
-            started_at=pl.col("at").min(),
-            ended_at=pl.col("at").max(),
-            minutes=(pl.col("at").max() - pl.col("at").min()).dt.total_microseconds() / _MINUTE,
-            n_events=pl.len().cast(pl.Int64),
-            **{name: (pl.col("event") == kind).sum().cast(pl.Int64) for name, kind in kinds.items()},
-            watch_seconds=watched if "watch_seconds" in rows.columns else pl.lit(None, pl.Float64),
-            spend=(cents.sum() / 100).round(2),
-            bought=(pl.col("event") == "purchase").any(),
-            entry=pl.col("entry").first(),
-            entry_source=pl.col("entry_source").first(),
-        )
-        .sort("customer_id", "session_number")
+    rows = in_time(rows)
+    number = rows["session_number"]
+    begin = np.flatnonzero(first_rows(rows) | (number != number.shift()).fill_null(True).to_numpy())
+    last = np.append(begin[1:], len(rows)) - 1
+    kind, at = rows["event"].to_physical().to_numpy(), rows["at"]
+    counts = {_plural(name): np.add.reduceat(kind == k, begin, dtype=np.int64) for k, name in enumerate(EVENT_KINDS)}
+    cents = pl.when(pl.col("event") == "purchase").then(line_amount(rows.columns) * 100)
+    watched: Any = pl.lit(None, pl.Float64)  # not measured is not zero
+    if "watch_seconds" in rows.columns:
+        watched = pl.Series(_sums(rows, pl.col("watch_seconds") * 1e6, begin) / 1e6)
+    return rows.select("customer_id", "session_number", "at", "entry", "entry_source")[begin].select(
+        "customer_id",
+        "session_number",
+        started_at="at",
+        ended_at=at[last],
+        minutes=pl.Series((moments(at)[last] - moments(at)[begin]) / _MINUTE),
+        n_events=pl.Series(last - begin + 1),
+        **{name: pl.Series(count) for name, count in counts.items()},
+        watch_seconds=watched,
+        spend=pl.Series(_sums(rows, cents, begin) / 100),
+        bought=pl.Series(counts["purchases"] > 0),
+        entry="entry",
+        entry_source="entry_source",
     )
+
+
+def _plural(kind: str) -> str:
+    return kind + ("es" if kind.endswith("ch") else "s")
+
+
+def _sums(rows: pl.DataFrame, amount: pl.Expr, begin: Ints) -> Ints:
+    """Sums per session in whole units, which have no order."""
+    units = rows.select(amount.round().fill_null(0).cast(pl.Int64)).to_series().to_numpy()
+    return np.add.reduceat(units, begin)
