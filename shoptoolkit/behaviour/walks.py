@@ -112,8 +112,11 @@ def learn(
         each, left = np.arange(len(goal) + 1), np.diff(first)
         best, score = best_lists(first, leaving, each, goal, left**2, np.ones_like(left), keep, True)
         return Lists(best=best, score=score, of_items=True)
-    first_item, item, visit = _latest_first(steps, items)
-    first_session, holder = by_customer(item, n)
+    visit, item = _held(steps, n)
+    visits = int(visit[-1]) + 1
+    if method == "session_knn":
+        visit, item = _latest_first(visit, item, steps, items)
+    (first_item, _), (first_session, holder) = by_customer(visit, visits), by_customer(item, n)
     session, size = visit[holder], np.diff(first_session)
     if method == "session_knn":
         found = {"first_item": first_item, "item": item, "first_session": first_session, "session": session}
@@ -121,28 +124,30 @@ def learn(
     if method == "item_knn":
         best, score = best_lists(first_session, session, first_item, item, size, size, keep, True)
         return Lists(best=best, score=score, of_items=True)
-    visits = len(first_item) - 1
     ends, every, total = np.array([0, visits]), np.arange(visits), np.array([visits**2])
     best, score = best_lists(ends, every, first_item, item, total, np.ones_like(size), keep, False)
     return Lists(best=best, score=score, of_items=False)
 
 
-def _latest_first(steps: pl.DataFrame, items: pl.DataFrame) -> tuple[Ints, Ints, Ints]:
-    """The different items of sessions, numbered from the latest; of equal age, by what is in them.
+def _held(steps: pl.DataFrame, n_items: int) -> tuple[Ints, Ints]:
+    """The different items of each session: session (0..) and item, sorted by both."""
+    pair = np.sort(
+        steps.select(pl.col("visit").rle_id().cast(pl.Int64) * n_items + pl.col("code")).to_series().to_numpy()
+    )
+    session, item = np.divmod(pair[np.diff(pair, prepend=-1) > 0], n_items)
+    return session, item
 
-    Where each session begins, the items, and of each its session.
-    """
+
+def _latest_first(session: Ints, item: Ints, steps: pl.DataFrame, items: pl.DataFrame) -> tuple[Ints, Ints]:
+    """The same with sessions numbered from the latest; of equal age, by a hash of what is in them."""
     from shoptoolkit.features.kernels import by_customer
 
-    number = steps.select(pl.col("visit").rle_id().cast(pl.Int64) * len(items) + pl.col("code")).to_series()
-    visit, code = np.divmod(np.unique(number.to_numpy()), len(items))
-    start = np.flatnonzero(np.diff(visit, prepend=-1))
     ended = steps.filter("is_last")["at"].to_physical().to_numpy()
-    inside = np.add.reduceat(items["hash"].to_numpy()[code], start)  # a hash of the set
+    inside = np.add.reduceat(items["hash"].to_numpy()[item], np.flatnonzero(np.diff(session, prepend=-1)))
     place = np.empty_like(ended)
     place[np.lexsort((inside, -ended))] = np.arange(len(place))
-    first, order = by_customer(place[visit], len(place))
-    return first, code[order], place[visit[order]]
+    _, order = by_customer(place[session], len(place))
+    return place[session[order]], item[order]
 
 
 def _is_new(keys: Sequence[str]) -> pl.Expr:
