@@ -298,7 +298,7 @@ def _is_same(was: pl.DataFrame, now: pl.DataFrame, name: str) -> bool:
 
 
 def _told(row: pl.DataFrame, name: str) -> str | None:
-    return str(row[name][0]) if name in row.columns else None
+    return str(row[name].to_list()[0]) if name in row.columns else None
 
 
 def _table(changes: pl.DataFrame, n: int, level: float) -> pl.DataFrame:
