@@ -104,7 +104,7 @@ def leaky_in_pandas(events, requests):
 
 def leaky_lists(events, requests):
     rows = joined(events, requests).sort(ROW, "at", "event")
-    return per_request(rows, requests, pl.col("event").cast(pl.String).tail(3).alias("last_kinds"))
+    return per_request(rows, requests, pl.col("event").cast(pl.String).tail(3).alias("Last kinds"))
 
 
 LEAKS = {
@@ -116,7 +116,7 @@ LEAKS = {
     normalised_by_a_global_maximum: ["watched"],
     position_from_the_end: ["below"],
     leaky_in_pandas: ["seconds_since_last"],
-    leaky_lists: ["last_kinds"],
+    leaky_lists: ["Last kinds"],
     normalised_by_the_batch: ["views_of_largest"],
 }
 
@@ -185,8 +185,9 @@ def test_a_share_of_none_still_says_how_little_was_looked_at():
 
 def test_the_example_shows_lists_in_one_line():
     found = search_leaks(leaky_lists, LOG, ASKED, rng=1, n_requests=3)
-    assert "'last_kinds' went from ['" in found.example
+    assert "'Last kinds' went from ['" in found.example
     assert "\n" not in found.example
+    assert "'Last kinds'" in repr(found)
 
 
 def test_the_same_seed_searches_the_same():
@@ -200,6 +201,7 @@ def test_the_same_seed_searches_the_same():
 def test_it_reads_well():
     found = search_leaks(recency_from_the_last_event, LOG, ASKED, rng=1, n_requests=5)
     assert repr(found).startswith("Leak found: ")
+    assert "'seconds_since_last' went from" in repr(found)
     assert "Search for leaks" in found._repr_html_()
     assert "went from" in found._repr_html_()
     none = search_leaks(as_of_features, LOG, ASKED, rng=1, n_requests=5)
@@ -266,6 +268,12 @@ def test_what_was_given_is_never_changed_even_by_a_build_that_tries():
 def test_requests_may_have_columns_of_any_name():
     asked = ASKED.with_columns(last=1, request=2, known_at=3, perturbation=pl.lit("x"))
     assert not search_leaks(lambda events, requests: past_views(events, ASKED), LOG, asked, rng=1, n_requests=2).leaks
+
+
+def test_requests_whose_customer_has_a_future_come_first():
+    once = pl.DataFrame({"customer_id": [-1] * 30, "as_of": ASKED["as_of"][:30]}, schema=ASKED.schema)
+    found = search_leaks(recency_from_the_last_event, LOG, pl.concat([once, ASKED[:5]]), rng=1, n_requests=5)
+    assert found.changes["request"].unique().sort().to_list() == [30, 31, 32, 33, 34]
 
 
 def test_a_request_without_past_or_future_is_not_searched():
