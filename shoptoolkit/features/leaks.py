@@ -30,13 +30,8 @@ PERTURBATIONS = ("removed", "corrupted", "delayed")
 _KEPT = ("customer_id", "at", "known_at", "event_id")  # never corrupted
 _FEW = (pl.Enum, pl.Categorical, pl.Boolean)
 _MONEY = ("purchase", "refund")  # kinds that need a price
-_CHANGES: dict[str, Any] = {
-    "request": pl.Int64,
-    "customer_id": pl.String,
-    "as_of": pl.Datetime("us"),
-    "perturbation": pl.String,
-}
-_CHANGES |= {"column": pl.String, "before": pl.String, "after": pl.String}
+_CHANGES: dict[str, Any] = {"request": pl.Int64, "customer_id": pl.String, "as_of": pl.Datetime("us")}
+_CHANGES |= dict.fromkeys(("perturbation", "column", "before", "after"), pl.String)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -84,11 +79,11 @@ class LeakSearch:
         )
 
     def __repr__(self) -> str:
-        return ". ".join(filter(None, (self.verdict.capitalize(), self.example)))
+        verdict = f"{self.verdict[0].upper()}{self.verdict[1:]}"
+        return f"{verdict}. {self.example}" if self.example else verdict
 
     def _repr_html_(self) -> str:
-        note = ". ".join(filter(None, (self.verdict.capitalize(), self.example)))
-        return html_table(self.table, title="Search for leaks", note=note)
+        return html_table(self.table, title="Search for leaks", note=repr(self))
 
 
 def search_leaks(
@@ -199,7 +194,9 @@ def _chosen(asked: pl.DataFrame, log: pl.DataFrame, n: int, rng: np.random.Gener
             f"requests: none lies after the first row known ({first}) and before the last ({last}), so none has a past "
             "and a future; ask at moments within the log."
         )
-    drawn = able[rng.permutation(len(able))].sort((pl.col("last") >= pl.col("as_of")).fill_null(False), descending=True)
+    drawn = able[rng.permutation(len(able))].sort(
+        pl.col("last") < pl.col("as_of"), nulls_last=True, maintain_order=True
+    )
     return sorted(drawn["request"].head(n))
 
 
@@ -298,7 +295,7 @@ def _is_same(was: pl.DataFrame, now: pl.DataFrame, name: str) -> bool:
 
 
 def _told(row: pl.DataFrame, name: str) -> str | None:
-    return str(row[name][0]) if name in row.columns else None
+    return str(row[name].to_list()[0]) if name in row.columns else None
 
 
 def _table(changes: pl.DataFrame, n: int, level: float) -> pl.DataFrame:

@@ -26,7 +26,7 @@ def joined(events, requests):
 
 
 def _known():
-    return pl.coalesce("known_at", "at").alias("known_at")
+    return pl.coalesce("^known_at$", "at").alias("known_at")
 
 
 def per_request(rows, requests, feature):
@@ -68,6 +68,11 @@ def known_at_ignored(events, requests):
     return per_request(rows, requests, pl.len().alias("rows_before"))
 
 
+def the_moment_itself(events, requests):
+    """Rows that become known at the very moment of the request count already."""
+    return per_request(joined(events, requests).filter(pl.col("known_at") <= pl.col("as_of")), requests, pl.len())
+
+
 def normalised_by_a_global_maximum(events, requests):
     rows = joined(events, requests).filter(pl.col("known_at") < pl.col("as_of"))
     share = pl.col("watch_seconds").sum() / events["watch_seconds"].max()
@@ -93,13 +98,25 @@ def columns_from_the_log(events, requests):
     return per_request(rows, requests, counts)
 
 
+def leaky_in_pandas(events, requests):
+    return recency_from_the_last_event(events, requests).to_pandas()
+
+
+def leaky_lists(events, requests):
+    rows = joined(events, requests).sort(ROW, "at", "event")
+    return per_request(rows, requests, pl.col("event").cast(pl.String).tail(3).alias("Last kinds"))
+
+
 LEAKS = {
     session_in_progress: ["session_rows"],
     recency_from_the_last_event: ["seconds_since_last"],
     target_encoding_over_all_time: ["rate"],
     known_at_ignored: ["rows_before"],
+    the_moment_itself: ["len"],
     normalised_by_a_global_maximum: ["watched"],
     position_from_the_end: ["below"],
+    leaky_in_pandas: ["seconds_since_last"],
+    leaky_lists: ["Last kinds"],
     normalised_by_the_batch: ["views_of_largest"],
 }
 
@@ -109,6 +126,8 @@ def test_a_planted_leak_is_found(build, columns):
     log = LOG
     if build is known_at_ignored:  # a log in which every row is a day late
         log = LOG.with_columns(known_at=pl.col("at") + timedelta(days=1))
+    if build is the_moment_itself:
+        log = LOG.drop("known_at")
     found = search_leaks(build, log, ASKED, rng=1)
     assert found.leaks
     assert found.columns == columns
@@ -164,6 +183,13 @@ def test_a_share_of_none_still_says_how_little_was_looked_at():
     assert 0.2 < found.table["high"][0] < 0.5
 
 
+def test_the_example_shows_lists_in_one_line():
+    found = search_leaks(leaky_lists, LOG, ASKED, rng=1, n_requests=3)
+    assert "'Last kinds' went from ['" in found.example
+    assert "\n" not in found.example
+    assert "'Last kinds'" in repr(found)
+
+
 def test_the_same_seed_searches_the_same():
     one, two, other = (
         search_leaks(recency_from_the_last_event, LOG, ASKED, rng=seed, n_requests=5).changes for seed in (1, 1, 2)
@@ -175,6 +201,7 @@ def test_the_same_seed_searches_the_same():
 def test_it_reads_well():
     found = search_leaks(recency_from_the_last_event, LOG, ASKED, rng=1, n_requests=5)
     assert repr(found).startswith("Leak found: ")
+    assert "'seconds_since_last' went from" in repr(found)
     assert "Search for leaks" in found._repr_html_()
     assert "went from" in found._repr_html_()
     none = search_leaks(as_of_features, LOG, ASKED, rng=1, n_requests=5)
@@ -241,6 +268,12 @@ def test_what_was_given_is_never_changed_even_by_a_build_that_tries():
 def test_requests_may_have_columns_of_any_name():
     asked = ASKED.with_columns(last=1, request=2, known_at=3, perturbation=pl.lit("x"))
     assert not search_leaks(lambda events, requests: past_views(events, ASKED), LOG, asked, rng=1, n_requests=2).leaks
+
+
+def test_requests_whose_customer_has_a_future_come_first():
+    once = pl.DataFrame({"customer_id": [-1] * 30, "as_of": ASKED["as_of"][:30]}, schema=ASKED.schema)
+    found = search_leaks(recency_from_the_last_event, LOG, pl.concat([once, ASKED[:5]]), rng=1, n_requests=5)
+    assert found.changes["request"].unique().sort().to_list() == [30, 31, 32, 33, 34]
 
 
 def test_a_request_without_past_or_future_is_not_searched():
