@@ -203,7 +203,8 @@ def paths_of(source: str | Path) -> list[Path]:
     paths = [path for found in sorted(glob.glob(str(source), recursive=True)) if (path := Path(found)).is_file()]
     if not paths:
         raise ContractError(f"source is {str(source)!r}: no such file, and no file matches it as a glob.")
-    if tables := sorted({str(at) for path in paths for at in path.parents if (at / "_delta_log").is_dir()}):
+    folders = {at for path in paths for at in path.parents}
+    if tables := sorted(str(at) for at in folders if (at / "_delta_log").is_dir()):
         raise ContractError(
             f"source is {str(source)!r}, files of the Delta table {tables[0]!r}, where old rows lie beside those that "
             "hold. Pass the table's folder."

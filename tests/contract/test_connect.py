@@ -7,6 +7,7 @@ import subprocess
 import uuid
 from datetime import datetime
 from decimal import Decimal
+from importlib import import_module
 
 import polars as pl
 import pyarrow as pa
@@ -17,6 +18,8 @@ from shoptoolkit.contract import ContractError, read_events
 from shoptoolkit.contract.connect import shown, without_password
 from shoptoolkit.datasets import open_log
 from shoptoolkit.report.cli import main
+
+needs = import_module if os.environ.get("CI") else pytest.importorskip  # in CI nothing is skipped
 
 LOG = pl.DataFrame(
     {
@@ -45,7 +48,7 @@ def is_the_log(checked, log: pl.DataFrame = LOG) -> None:
 
 @pytest.fixture
 def delta(tmp_path):
-    pytest.importorskip("deltalake")
+    needs("deltalake")
     path = tmp_path / "delta"
     LOG.write_delta(path, delta_write_options={"partition_by": ["day"]})
     return path
@@ -74,8 +77,15 @@ def test_rows_that_a_delta_table_no_longer_holds_are_not_read(delta):
         read_events(f"{delta}/**/*.parquet")
 
 
+def test_notebooks_and_the_command_line_open_a_delta_table_as_well(delta, tmp_path):
+    log = open_log(str(delta), as_of="2024-03-04")
+    assert (log.name, len(log.checked.good)) == ("delta", 3)
+    assert main(["check", str(delta), "--out", str(tmp_path / "pages")]) == 0
+    assert (tmp_path / "pages" / "check_delta.html").exists()
+
+
 def test_a_folder_that_is_no_delta_table_or_a_broken_one_is_told(tmp_path):
-    pytest.importorskip("deltalake")
+    needs("deltalake")
     with pytest.raises(
         ContractError, match=r"a folder; name its files by a glob.*It is no Delta table, as it has no _delta"
     ):
@@ -86,7 +96,7 @@ def test_a_folder_that_is_no_delta_table_or_a_broken_one_is_told(tmp_path):
 
 
 def test_a_delta_table_without_rows_is_told(tmp_path):
-    pytest.importorskip("deltalake")
+    needs("deltalake")
     LOG.clear().write_delta(tmp_path / "none")
     with pytest.raises(ContractError, match=r"events: 0 rows in .*none; its columns are customer_id, at, event"):
         read_events(tmp_path / "none")
@@ -97,7 +107,7 @@ def test_a_delta_table_without_rows_is_told(tmp_path):
 
 @pytest.fixture
 def catalog(tmp_path):
-    sql = pytest.importorskip("pyiceberg.catalog.sql")
+    sql = needs("pyiceberg.catalog.sql")
     made = sql.SqlCatalog("here", uri=f"sqlite:///{tmp_path}/catalog.db", warehouse=f"file://{tmp_path}/lake")
     made.create_namespace("shop")
     yield made
@@ -148,7 +158,7 @@ def test_ids_that_are_uuids_and_times_with_a_zone_come_from_iceberg_as_what_they
 
 @pytest.mark.parametrize("content", [None, "{}", "no json"])
 def test_metadata_that_is_none_is_told(tmp_path, content):
-    pytest.importorskip("pyiceberg")
+    needs("pyiceberg")
     path = tmp_path / "v1.metadata.json"
     if content:
         path.write_text(content)
@@ -180,7 +190,7 @@ def test_bytes_that_are_neither_text_nor_uuids_are_refused():
 
 @pytest.fixture
 def sqlite(tmp_path):
-    pytest.importorskip("connectorx")
+    needs("connectorx")
     with sqlite3.connect(tmp_path / "shop.db") as made:
         made.execute("CREATE TABLE events (customer_id INTEGER, at TEXT, event TEXT, price REAL)")
         rows = ((c, str(a), e, p and float(p)) for c, a, e, p in LOG.drop("day").iter_rows())
@@ -212,7 +222,7 @@ def test_what_a_database_cannot_give_is_told(sqlite, query, said):
 
 
 def test_a_sqlite_file_that_is_not_there_is_told_and_not_made(tmp_path):
-    pytest.importorskip("connectorx")
+    needs("connectorx")
     with pytest.raises(ContractError, match=r"nothing.db': no such file. Write its path after sqlite://"):
         read_events(f"sqlite://{tmp_path}/nothing.db", query="events")
     assert not (tmp_path / "nothing.db").exists()
@@ -278,8 +288,14 @@ def test_a_password_is_in_no_error(address, closed_port):
     assert SECRET not in "".join(map(repr, chain))
 
 
+def test_a_port_that_cannot_be_is_told():
+    needs("connectorx")
+    with pytest.raises(ContractError, match=r"'postgresql://127.0.0.1:99999/shop', where no server answers: .*65535"):
+        read_events("postgresql://127.0.0.1:99999/shop", query="events")
+
+
 def test_an_address_that_cannot_be_read_is_told_how_to_write_its_password():
-    pytest.importorskip("connectorx")
+    needs("connectorx")
     said = (
         r"'postgresql://...', which cannot be read as postgresql://user:.*Write the signs @ / \? # of a password as %40"
     )
@@ -288,7 +304,7 @@ def test_an_address_that_cannot_be_read_is_told_how_to_write_its_password():
 
 
 def test_a_server_that_is_down_is_told_at_once(closed_port):
-    pytest.importorskip("connectorx")
+    needs("connectorx")
     with pytest.raises(
         ContractError, match=rf"'postgresql://127.0.0.1:{closed_port}/shop', where no server answers: .*refused"
     ):
@@ -325,7 +341,7 @@ def postgres():
     if not address:
         why = "needs SHOPTOOLKIT_TEST_POSTGRES, the address of a PostgreSQL server to make tables in (.ci/run has one)"
         pytest.fail(why) if os.environ.get("CI") else pytest.skip(why)
-    pytest.importorskip("connectorx")
+    needs("connectorx")
     schema = f"s{uuid.uuid4().hex[:12]}"
     tell(address, f"CREATE SCHEMA {schema}; SET search_path TO {schema}; {MAKE.format('events')}")
     yield address, schema

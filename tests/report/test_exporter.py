@@ -172,6 +172,17 @@ def test_the_head_names_only_the_parameters_that_were_changed():
     assert "within_days 90, as_of 2011-12-09, shop mine" in page.select_one(".facts").get_text()
 
 
+def test_the_password_of_a_database_stands_nowhere_on_the_page():
+    address = "postgresql://shop:hush@server:5432/shop"
+    page = page_of(
+        code(f'dataset = "simulated"  # or "{address}"', "parameters"),
+        code(f"dataset = {address!r}", "injected-parameters"),
+        code("log", outputs=[new_output("display_data", data={"text/plain": repr(address)})]),
+    )
+    assert "hush" not in page
+    assert page.count("postgresql://shop:***@server:5432/shop") > 3
+
+
 def test_cells_out_of_order_are_announced():
     soup = soup_of(code("a", count=2), code("b", count=1))
     assert "out of order" in soup.select_one(".banner").get_text()
