@@ -79,7 +79,7 @@ def test_what_comes_unprompted_is_told_by_the_holdout_and_not_by_the_labels(seri
 def planted_of(page: str) -> dict[str, str]:
     """Whether the truth was covered, by what was found."""
     table = re.search(r'<table aria-label="Found, and planted">.*?</table>', page, re.DOTALL)[0]
-    rows = [row for row in table.split("<tr>")[2:]]
+    rows = table.split("<tr>")[2:]
     return {re.search(r'scope="row">(.*?)</th>', row)[1]: re.search(r">(yes|no)</td>", row)[1] for row in rows}
 
 
