@@ -103,6 +103,8 @@ def _cast(series: pl.Series, one: Field) -> pl.Expr | None:
         return (column.cast(pl.Int64) if dtype in _NARROW else whole) if dtype.is_numeric() else None
     if one.kind == "flag":
         return column.cast(pl.Boolean) if dtype == pl.Boolean or _is_flag(series) else None
+    if one.values and dtype == pl.Enum(one.values):
+        return column  # a closed list is kept as it is: turned into text and back, it would cost most of the check
     is_number = dtype.is_integer() and not one.values  # categories and sources may be numbered
     return column.cast(pl.String) if dtype in _TEXTS or is_number else None
 

@@ -102,7 +102,7 @@ def _must_answer(uri: str) -> None:
         return
     try:
         socket.create_connection((host, int(port or _PORTS[scheme])), timeout=10).close()
-    except OSError as error:
+    except (OSError, OverflowError) as error:  # the latter for a port above 65535
         raise ContractError(f"source is {shown(uri)!r}, where no server answers: {error}.") from error
 
 

@@ -64,8 +64,7 @@ def partners(lines: Lines, size: Ints, spread: Floats, z: float, least: int, mos
     lift, low and high; a in order, then b by strength.
     """
     sums, together = np.zeros((len(size), 6), np.int64), np.zeros(len(size), np.int64)
-    place = min(most, max(len(size) - 1, 0))
-    pairs, told, kept = np.empty((len(size) * place, 3), np.int64), np.empty((len(size) * place, 3)), 0
+    pairs, told, kept = np.empty((1024, 3), np.int64), np.empty((1024, 3)), 0
     seen = np.empty(len(size), np.int64)
     for a in range(len(size)):
         n_seen = _meet(lines, a, sums, together, seen)
@@ -73,7 +72,9 @@ def partners(lines: Lines, size: Ints, spread: Floats, z: float, least: int, mos
         bounds = np.empty((len(found), 3))
         for k, b in enumerate(found):
             _bound(lines.n, size[a], size[b], spread[a] + spread[b] - lines.squares, sums[b], z, bounds[k])
-        best = np.argsort(-bounds[:, 1], kind="mergesort")[:place]
+        best = np.argsort(-bounds[:, 1], kind="mergesort")[:most]
+        while kept + len(best) > len(pairs):
+            pairs, told = np.concatenate((pairs, pairs)), np.concatenate((told, told))  # twice the room
         for k in best:
             pairs[kept, 0], pairs[kept, 1], pairs[kept, 2] = a, found[k], sums[found[k], _BOTH]
             told[kept] = bounds[k]

@@ -1,4 +1,4 @@
-"""What was known of a customer at a moment: counts, sums, active days and recency, without a look ahead.
+"""What was known of a customer at a moment: how much, of what, how lately, in what rhythm, without a look ahead.
 
 In: Events and Requests (a customer and an `as_of`). Out: `as_of_features`, one row per request; `FeatureSpec` says
 which features, and its `.columns` their names. A row of the log counts if it was *known* before the request
@@ -18,23 +18,33 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from shoptoolkit.contract import ContractError, Events, Requests, require
+from shoptoolkit.contract import ContractError
 from shoptoolkit.contract.clock import local_day, zone
 from shoptoolkit.contract.lines import line_amount
 from shoptoolkit.contract.schemas import EVENT_KINDS
+from shoptoolkit.features.timeline import DAY, moments, numbered, read_pair, timeline
 
 if TYPE_CHECKING:
     from shoptoolkit.contract.arrays import Ints
     from shoptoolkit.features.kernels import Timeline
 
-_SUMS = ("spend", "refunded", "watch_seconds")
+_SUMS = ("spend", "refunded", "watch_seconds", "live_seconds")
+_DISTINCT = ("active_days", "distinct_items", "distinct_categories")
+_NEEDS = {  # the columns that a feature looks at, where a log may lack them
+    "watch_seconds": ("watch_seconds",),
+    "live_seconds": ("watch_seconds", "source"),
+    "distinct_items": ("item_id",),
+    "distinct_categories": ("category",),
+    "shares": ("source",),
+}
+_RHYTHM = ("purchase_gaps", "mean_gap_days", "gap_cv")
 _PLURALS = {"watch": "watches", "search": "searches"}
 _MONEY = {"spend": "purchase", "refunded": "refund"}  # the kind of event whose money it is
-_DAY = 86_400_000_000  # microseconds
+_LIVE = "live"  # the source of what is watched live
 _CENTS, _MICROSECONDS = 100, 1_000_000
 _LONGEST = 36_525  # days: a century
 _LARGEST = 2**53  # units: above it floating point has no whole numbers
-_USED = ("at", "known_at", "event", "price", "quantity", "watch_seconds")
+_USED = ("known_at", "event", "price", "quantity")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,20 +56,29 @@ class FeatureSpec:
     windows_days
         Lengths of the windows that end at the request, in days of 24 hours; whole, increasing.
     kinds
-        The kinds of events to count. None: all nine of the contract, whether or not a log has them: impression, click,
-        view, watch, search, cart, checkout, purchase, refund.
+        The kinds of events that counts, recency, distinct and shares look at. None: all nine of the contract, whether
+        or not a log has them: impression, click, view, watch, search, cart, checkout, purchase, refund.
+    counts, recency, rhythm
+        Whether to count rows per kind and window; to give the days since the last of each kind; to give the gaps
+        between the days with a purchase.
     sums
-        Of "spend" (price x quantity of purchases), "refunded" (of refunds) and "watch_seconds".
+        Of "spend" (price x quantity of purchases), "refunded" (of refunds), "watch_seconds" and "live_seconds" (of them
+        those from the source "live"); () for none.
+    distinct
+        Of "active_days", "distinct_items" and "distinct_categories"; () for none.
+    sources
+        The sources whose share of the rows is told; () for none.
     timezone
-        Active days are calendar days of this zone.
+        Days are calendar days of this zone.
 
     Raises
     ------
     ValueError
-        `windows_days` is empty, not positive, above a century, not increasing or repeated; `kinds` or `sums` names one
-        that is unknown, or one twice; `timezone` is no IANA name.
+        `windows_days` is empty, not positive, above a century, not increasing or repeated; `kinds`, `sums` or
+        `distinct` names one that is unknown; one of these or of `sources` is named twice; `timezone` is no IANA name.
     TypeError
-        A window is not a whole number; a single number or text stands where several are meant.
+        A window is not a whole number; a single number or text stands where several are meant; a source is no text;
+        `counts`, `recency` or `rhythm` is neither True nor False.
 
     Examples
     --------
@@ -67,16 +86,26 @@ class FeatureSpec:
     ['purchases_7d', 'purchases_28d', 'spend_7d', 'spend_28d']
     """
 
-    windows_days: tuple[int, ...] = (7, 28, 91)
+    windows_days: tuple[int, ...] = (1, 7, 28, 91)
     kinds: tuple[str, ...] | None = None
+    counts: bool = True
     sums: tuple[str, ...] = _SUMS
+    distinct: tuple[str, ...] = _DISTINCT
+    sources: tuple[str, ...] = ("organic", "search", "paid", "live")
+    recency: bool = True
+    rhythm: bool = True
     timezone: str = "UTC"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "windows_days", _windows(self.windows_days))
         object.__setattr__(self, "sums", _named("sums", self.sums, _SUMS))
+        object.__setattr__(self, "distinct", _named("distinct", self.distinct, _DISTINCT))
+        object.__setattr__(self, "sources", _named("sources", self.sources, None))
         if self.kinds is not None:
             object.__setattr__(self, "kinds", _named("kinds", self.kinds, EVENT_KINDS))
+        for name in ("counts", "recency", "rhythm"):
+            if not isinstance(value := getattr(self, name), bool):
+                raise TypeError(f"{name} is {value!r}; it must be True or False.")
         zone(self.timezone)
 
     @property
@@ -87,9 +116,12 @@ class FeatureSpec:
     @property
     def columns(self) -> list[str]:
         """Names of the features, in the order of the result."""
-        counts = [_PLURALS.get(kind, f"{kind}s") for kind in self.counted]
-        windowed = [f"{what}_{days}d" for what in (*counts, *self.sums, "active_days") for days in self.windows_days]
-        return windowed + [f"days_since_{kind}" for kind in self.counted]
+        counts = [_PLURALS.get(kind, f"{kind}s") for kind in self.counted] if self.counts else []
+        shares = [f"{source}_share" for source in self.sources]
+        names = (*counts, *self.sums, *self.distinct, *shares)
+        windowed = [f"{name}_{days}d" for name in names for days in self.windows_days]
+        since = [f"days_since_{kind}" for kind in self.counted] if self.recency else []
+        return windowed + since + (list(_RHYTHM) if self.rhythm else [])
 
 
 def as_of_features(events: Any, requests: Any, *, spec: FeatureSpec | None = None) -> pl.DataFrame:
@@ -112,12 +144,18 @@ def as_of_features(events: Any, requests: Any, *, spec: FeatureSpec | None = Non
 
         - `purchases_{w}d` ... (whole): rows of that kind, not orders;
         - `spend_{w}d`, `refunded_{w}d` (currency of `price`, line totals rounded to cents; a line without a quantity is
-          one piece), `watch_seconds_{w}d` (of rows of any kind, to the microsecond; null throughout if the events have
-          no such column: not measured is not zero);
-        - `active_days_{w}d` (whole): calendar days with a row of one of the counted kinds.
+          one piece), `watch_seconds_{w}d`, `live_seconds_{w}d` (of rows of any kind, to the microsecond);
+        - `active_days_{w}d`, `distinct_items_{w}d`, `distinct_categories_{w}d` (whole): calendar days with a row, and
+          different items and categories in rows of the kinds looked at;
+        - `organic_share_{w}d` ...: of the rows of these kinds with a source, those from this one; null if none has one.
 
-        And `days_since_purchase` ... (days, with fractions, > 0): since the last row of that kind in the whole log,
-        null if there was none. A customer of whom nothing was known has counts and sums of 0.
+        Over the whole log: `days_since_purchase` ... (days, with fractions, > 0) since the last row of that kind, null
+        if there was none; and of the different days with a purchase `purchase_gaps` (whole: gaps between them),
+        `mean_gap_days` (null without a gap) and `gap_cv` (standard deviation of the gaps / mean, with n - 1; null
+        below two gaps).
+
+        A customer of whom nothing was known has counts and sums of 0. A feature whose column the events lack
+        (`watch_seconds`, `source`, `item_id`, `category`) is null throughout: not measured is not zero.
 
     Notes
     -----
@@ -147,15 +185,18 @@ def as_of_features(events: Any, requests: Any, *, spec: FeatureSpec | None = Non
     spec = FeatureSpec() if spec is None else spec
     if not isinstance(spec, FeatureSpec):
         raise TypeError(f"spec is {spec!r}; it must be a FeatureSpec, e.g. FeatureSpec(windows_days=(7, 28)).")
-    asked, log = require(requests, Requests), require(events, Events)
-    _check_pair(asked, log, spec)
-    line, rows = _timeline(asked, log)
+    asked, log = read_pair(events, requests, made=spec.columns)
+    families = (*spec.sums, *spec.distinct, *(("shares",) if spec.sources else ()))
+    used = (*_USED, *(column for name in families for column in _NEEDS.get(name, ())))
+    line, rows = timeline(asked, log, columns=used)
     kind = _kinds(rows, spec)
     features = [
-        *_counts(line, kind, spec),
+        *(_counts(line, kind, spec) if spec.counts else ()),
         *(column for name in spec.sums for column in _sum(name, line, rows, spec)),
-        *_active_days(line, kind, rows, spec),
-        *_recency(line, kind, asked, spec),
+        *(column for name in spec.distinct for column in _distinct(name, line, kind, rows, spec)),
+        *(_shares(line, kind, rows, spec) if spec.sources else ()),
+        *(_recency(line, kind, asked, spec) if spec.recency else ()),
+        *(_rhythm(line, rows, spec) if spec.rhythm else ()),
     ]
     return asked.with_columns(column.alias(name) for name, column in zip(spec.columns, features, strict=True))
 
@@ -174,55 +215,19 @@ def _windows(given: Any) -> tuple[int, ...]:
     return tuple(map(int, windows))
 
 
-def _named(name: str, given: Any, allowed: tuple[str, ...]) -> tuple[str, ...]:
+def _named(name: str, given: Any, allowed: tuple[str, ...] | None) -> tuple[str, ...]:
     if isinstance(given, str) or not np.iterable(given):
-        raise TypeError(f"{name} is {given!r}; it must name several, e.g. ({allowed[0]!r},).")
+        raise TypeError(f"{name} is {given!r}; it must name several, e.g. ({(allowed or (_LIVE,))[0]!r},).")
     names = tuple(given)
-    if unknown := [one for one in names if one not in allowed]:
+    if not allowed and (other := [one for one in names if not isinstance(one, str)]):
+        raise TypeError(f"{name} has {', '.join(map(repr, other))}; it must be text.")
+    if allowed and (unknown := [one for one in names if one not in allowed]):
         raise ValueError(f"{name} has {', '.join(map(repr, unknown))}; it may have {', '.join(map(repr, allowed))}.")
     if len(set(names)) < len(names):
         raise ValueError(f"{name} is {names!r}; name each once.")
     if name == "kinds" and not names:
         raise ValueError("kinds is (); name at least one kind of event, or None for all.")
     return names
-
-
-def _check_pair(asked: pl.DataFrame, log: pl.DataFrame, spec: FeatureSpec) -> None:
-    ours, theirs = asked.schema["customer_id"], log.schema["customer_id"]
-    if ours != theirs:
-        raise ContractError(
-            f"requests: 'customer_id' is {ours}, and {theirs} in the events, so no customer is in both; cast one."
-        )
-    if taken := [name for name in asked.columns if name in set(spec.columns)]:
-        raise ContractError(
-            f"requests: {', '.join(map(repr, taken))} would be overwritten by features of that name; rename or drop."
-        )
-
-
-def _timeline(asked: pl.DataFrame, log: pl.DataFrame) -> tuple[Timeline, pl.DataFrame]:
-    """Requests and log on one line, and the log's rows in its order; customers that nobody asks about are left out."""
-    from shoptoolkit.features.kernels import Timeline, by_customer, sort_within
-
-    customers = asked.select(pl.col("customer_id").unique()).with_row_index("number")
-    first_request, row = by_customer(_numbers(asked, customers), len(customers))
-    sort_within(first_request, row, as_of := _moments(asked["as_of"]))
-    first_event, order = by_customer(_numbers(log, customers), len(customers))
-    sort_within(first_event, order, _moments(log["at"]))
-    rows = log.select(name for name in _USED if name in log.columns)[order]
-    at, arrival = _moments(rows["at"]), np.arange(len(order))
-    known_at = _moments(rows["known_at"].fill_null(rows["at"])) if "known_at" in rows.columns else at
-    sort_within(first_event, arrival, known_at)
-    return Timeline(first_event, at, known_at, arrival, first_request, as_of[row], row), rows
-
-
-def _numbers(frame: pl.DataFrame, customers: pl.DataFrame) -> Ints:
-    """Each row's customer as a number from 0; -1 for customers that nobody asks about."""
-    found = frame.select("customer_id").join(customers, on="customer_id", how="left", maintain_order="left")
-    return found["number"].cast(pl.Int64).fill_null(-1).to_numpy()
-
-
-def _moments(column: pl.Series) -> Ints:
-    return column.to_physical().to_numpy()
 
 
 def _kinds(rows: pl.DataFrame, spec: FeatureSpec) -> Ints:
@@ -241,8 +246,8 @@ def _sum(name: str, line: Timeline, rows: pl.DataFrame, spec: FeatureSpec) -> It
     """Whole units of an amount, summed and turned back (by numpy: polars divides by multiplying with .01)."""
     from shoptoolkit.features.kernels import windowed_sums
 
-    if name == "watch_seconds" and name not in rows.columns:
-        return iter([pl.repeat(None, len(line.row), dtype=pl.Float64, eager=True)] * len(spec.windows_days))
+    if name not in _MONEY and not _measured(name, rows):
+        return _nulls(line, len(spec.windows_days), pl.Float64)
     units = _CENTS if name in _MONEY else _MICROSECONDS
     amount = _amount(name, rows, units)
     return _columns(windowed_sums(line, _spans(spec), np.where(amount == 0, -1, 0), amount, 1) / units)
@@ -250,9 +255,10 @@ def _sum(name: str, line: Timeline, rows: pl.DataFrame, spec: FeatureSpec) -> It
 
 def _amount(name: str, rows: pl.DataFrame, units: int) -> Ints:
     """Each row's part in a sum, in whole units; 0 where it has none."""
-    part = pl.col("watch_seconds")
     if name in _MONEY:
         part = pl.when(pl.col("event") == _MONEY[name]).then(line_amount(rows.columns))
+    else:
+        part = pl.when(pl.col("source") == _LIVE if name == "live_seconds" else True).then("watch_seconds")
     amount = rows.select((part * units).round().fill_null(0)).to_series().to_numpy()
     if (largest := amount.max(initial=0)) > _LARGEST:
         raise ContractError(
@@ -261,24 +267,73 @@ def _amount(name: str, rows: pl.DataFrame, units: int) -> Ints:
     return amount.astype(np.int64)
 
 
-def _active_days(line: Timeline, kind: Ints, rows: pl.DataFrame, spec: FeatureSpec) -> Iterator[pl.Series]:
+def _distinct(name: str, line: Timeline, kind: Ints, rows: pl.DataFrame, spec: FeatureSpec) -> Iterator[pl.Series]:
     from shoptoolkit.features.kernels import windowed_distinct
 
-    days = rows.select(local_day("at", timezone=spec.timezone).to_physical()).to_series()
-    code = np.where(kind < 0, -1, (days - (days.min() or 0)).cast(pl.Int64).to_numpy())
-    return _columns(windowed_distinct(line, _spans(spec), code, int(code.max(initial=0)) + 1))
+    if not _measured(name, rows):
+        return _nulls(line, len(spec.windows_days), pl.Int64)
+    if name == "active_days":
+        code = _days(rows, spec)
+    else:
+        column = rows[_NEEDS[name][0]]
+        code = numbered(column, column.unique().drop_nulls())
+    return _columns(windowed_distinct(line, _spans(spec), np.where(kind < 0, -1, code), int(code.max(initial=0)) + 1))
+
+
+def _days(rows: pl.DataFrame, spec: FeatureSpec) -> Ints:
+    """Each row's day in the shop, from 0."""
+    days = rows.select(local_day("at", timezone=spec.timezone).to_physical().cast(pl.Int64)).to_series().to_numpy()
+    return days - days.min() if len(days) else days
+
+
+def _shares(line: Timeline, kind: Ints, rows: pl.DataFrame, spec: FeatureSpec) -> Iterator[pl.Series]:
+    from shoptoolkit.features.kernels import windowed_sums
+
+    n = len(spec.sources)
+    if not _measured("shares", rows):
+        return _nulls(line, n * len(spec.windows_days), pl.Float64)
+    source = numbered(rows["source"], pl.Series(spec.sources, dtype=pl.String))
+    source = np.where(source < 0, n, source)  # another one
+    source[(kind < 0) | rows["source"].is_null().to_numpy()] = -1
+    of_each = windowed_sums(line, _spans(spec), source, np.ones_like(source), n + 1)
+    of_any = of_each.sum(axis=1, keepdims=True)
+    shares = np.divide(
+        of_each[:, :n], of_any, where=of_any > 0, out=np.full((len(of_each), n, of_any.shape[2]), np.nan)
+    )
+    return (column.fill_nan(None) for column in _columns(shares))
 
 
 def _recency(line: Timeline, kind: Ints, asked: pl.DataFrame, spec: FeatureSpec) -> Iterator[pl.Series]:
     from shoptoolkit.features.kernels import NEVER, latest
 
     last = latest(line, kind, len(spec.counted))
-    since = (_moments(asked["as_of"])[:, None] - last) / _DAY
+    since = (moments(asked["as_of"])[:, None] - last) / DAY
     return (column.fill_nan(None) for column in _columns(np.where(last == NEVER, np.nan, since)))
 
 
+def _rhythm(line: Timeline, rows: pl.DataFrame, spec: FeatureSpec) -> Iterator[pl.Series]:
+    """Number, mean and coefficient of variation of the gaps, from whole numbers, so that no order of days matters."""
+    from shoptoolkit.features.kernels import gaps
+
+    is_purchase = (rows["event"] == "purchase").to_numpy()
+    n, total, squares = gaps(line, np.where(is_purchase, _days(rows, spec), -1)).T
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = total / n
+        cv = np.where(n > 1, np.sqrt((n * squares - total**2) / (n * (n - 1))) / mean, np.nan)
+    return iter([pl.Series(np.ascontiguousarray(n)), pl.Series(mean).fill_nan(None), pl.Series(cv).fill_nan(None)])
+
+
+def _measured(name: str, rows: pl.DataFrame) -> bool:
+    return all(column in rows.columns for column in _NEEDS.get(name, ()))
+
+
+def _nulls(line: Timeline, n: int, dtype: type[pl.DataType]) -> Iterator[pl.Series]:
+    """Columns of what the log does not measure."""
+    return iter([pl.repeat(None, len(line.row), dtype=dtype, eager=True)] * n)
+
+
 def _spans(spec: FeatureSpec) -> Ints:
-    return np.array(spec.windows_days, np.int64) * _DAY
+    return np.array(spec.windows_days, np.int64) * DAY
 
 
 def _columns(answers: npt.NDArray[Any]) -> Iterator[pl.Series]:

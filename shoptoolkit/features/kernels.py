@@ -1,7 +1,8 @@
 """Loops over customers' timelines, compiled by numba. Imported where they are used, as numba loads slowly.
 
 In: arrays sorted by customer. Out: `by_customer` and `sort_within` bring rows into that order; `windowed_sums`,
-`windowed_distinct` and `latest` walk a `Timeline` once, forwards, and answer every request on the way.
+`windowed_distinct`, `latest`, `gaps` and `known` walk a `Timeline` once, forwards, and answer every request on the way;
+`last_known` walks it backwards.
 
 A row counts at a request while known_at < as_of <= at + window. That is one interval per row and window: the row comes
 when it is known and goes when its window is over, and a row known only after its window never comes. So each walk is
@@ -137,4 +138,78 @@ def latest(line: Timeline, group: Ints, n_groups: int) -> Ints:
                 if group[i] >= 0:
                     now[group[i]] = max(now[group[i]], line.at[i])
             out[line.row[r]] = now
+    return out
+
+
+@njit(cache=True)
+def gaps(line: Timeline, day: Ints) -> Ints:
+    """Gaps between the different days known of (-1 is none): how many, their sum, and the sum of their squares.
+
+    A day that becomes known late splits the gap it falls into. Days stand sorted: a new one costs a search and a shift,
+    and there are no more of them than days in the log, however many rows.
+    """
+    out = np.zeros((len(line.row), 3), np.int64)
+    days = np.empty(np.diff(line.first_event).max() if len(line.at) else 0, np.int64)
+    for c in range(len(line.first_event) - 1):
+        come, n, squares = line.first_event[c], 0, 0
+        for r in range(line.first_request[c], line.first_request[c + 1]):
+            while come < line.first_event[c + 1] and line.known_at[line.arrival[come]] < line.as_of[r]:
+                new = day[line.arrival[come]]
+                come += 1
+                place = np.searchsorted(days[:n], new)
+                if new < 0 or (place < n and days[place] == new):
+                    continue
+                if place > 0:
+                    squares += (new - days[place - 1]) ** 2
+                if place < n:
+                    squares += (days[place] - new) ** 2
+                if 0 < place < n:
+                    squares -= (days[place] - days[place - 1]) ** 2
+                for k in range(n, place, -1):
+                    days[k] = days[k - 1]
+                days[place] = new
+                n += 1
+            if n > 1:
+                out[line.row[r]] = (n - 1, days[n - 1] - days[0], squares)
+    return out
+
+
+@njit(cache=True)
+def known(line: Timeline) -> Ints:
+    """How many of the customer's rows are known before each request."""
+    out = np.empty(len(line.row), np.int64)
+    for c in range(len(line.first_event) - 1):
+        come = line.first_event[c]
+        for r in range(line.first_request[c], line.first_request[c + 1]):
+            while come < line.first_event[c + 1] and line.known_at[line.arrival[come]] < line.as_of[r]:
+                come += 1
+            out[line.row[r]] = come - line.first_event[c]
+    return out
+
+
+@njit(cache=True)
+def last_known(line: Timeline, first: Ints) -> Ints:
+    """The last rows that happened, of those known: for request r, as many as fit from first[r] to first[r + 1].
+
+    The requests are met from the last to the first, so that rows only leave: one step each in a linked list.
+    """
+    out, n = np.empty(first[-1], np.int64), len(line.at)
+    before, after = np.arange(-1, n - 1), np.arange(1, n + 1)
+    for c in range(len(line.first_event) - 1):
+        begin, end = line.first_event[c], line.first_event[c + 1]
+        unknown, newest = end, end - 1
+        for r in range(line.first_request[c + 1] - 1, line.first_request[c] - 1, -1):
+            while unknown > begin and line.known_at[line.arrival[unknown - 1]] >= line.as_of[r]:
+                unknown -= 1
+                i = line.arrival[unknown]
+                if after[i] < end:
+                    before[after[i]] = before[i]
+                else:
+                    newest = before[i]
+                if before[i] >= begin:
+                    after[before[i]] = after[i]
+            i, row = newest, line.row[r]
+            for place in range(first[row + 1] - 1, first[row] - 1, -1):
+                out[place] = i
+                i = before[i]
     return out

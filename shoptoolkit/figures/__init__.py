@@ -9,6 +9,7 @@ from shoptoolkit.figures.explain import beeswarm, importance_bar, reliability, w
 from shoptoolkit.figures.forecasts import backtest, backtest_pit, cohort_forecast, earliest_return
 from shoptoolkit.figures.habits import affinity, lifecycle, rhythm
 from shoptoolkit.figures.hazard import hazard
+from shoptoolkit.figures.paths import funnel, transitions
 from shoptoolkit.figures.regression import hazard_ratios
 from shoptoolkit.figures.style import end_labels, hero_axes, set_style, y_label
 
@@ -27,6 +28,7 @@ __all__ = [
     "earliest_return",
     "end_labels",
     "estimates",
+    "funnel",
     "hazard",
     "hazard_ratios",
     "hero_axes",
@@ -41,6 +43,7 @@ __all__ = [
     "set_style",
     "spells",
     "survival_curve",
+    "transitions",
     "waterfall",
     "y_label",
 ]

@@ -265,7 +265,9 @@ def test_text_ids_stay_text_with_their_leading_zeros():
     assert check(log(customer_id=["007", "7", "07"]), Events).good["customer_id"].to_list() == ["007", "7", "07"]
 
 
-@pytest.mark.parametrize("dtype", [pl.Categorical, pl.Enum(["view", "purchase"]), pl.String])
+@pytest.mark.parametrize(
+    "dtype", [pl.Categorical, pl.Enum(["view", "purchase"]), pl.Enum(Events.fields["event"].values), pl.String]
+)
 def test_events_may_be_categories(dtype):
     assert reasons(log().with_columns(pl.col("event").cast(dtype))) == {}
 

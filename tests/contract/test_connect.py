@@ -288,6 +288,12 @@ def test_a_password_is_in_no_error(address, closed_port):
     assert SECRET not in "".join(map(repr, chain))
 
 
+def test_a_port_that_cannot_be_is_told():
+    needs("connectorx")
+    with pytest.raises(ContractError, match=r"'postgresql://127.0.0.1:99999/shop', where no server answers: .*65535"):
+        read_events("postgresql://127.0.0.1:99999/shop", query="events")
+
+
 def test_an_address_that_cannot_be_read_is_told_how_to_write_its_password():
     needs("connectorx")
     said = (

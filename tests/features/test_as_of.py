@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from statistics import fmean, stdev
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -29,6 +31,9 @@ SCHEMA = {
     "price": pl.Float64,
     "quantity": pl.Int64,
     "watch_seconds": pl.Float64,
+    "item_id": pl.String,
+    "category": pl.String,
+    "source": pl.String,
 }
 
 
@@ -40,10 +45,24 @@ def requests_of(rows):
     return pl.DataFrame(rows, schema={"customer_id": pl.Int64, "as_of": pl.Datetime("us")}, orient="row")
 
 
-def row(who=1, hour=0.0, event="purchase", *, late=None, price=10.0, quantity=1, watched=None, ticks=0):
+def row(
+    who=1,
+    hour=0.0,
+    event="purchase",
+    *,
+    late=None,
+    price=10.0,
+    quantity=1,
+    watched=None,
+    item=None,
+    category=None,
+    source=None,
+    ticks=0,
+):
     """One event at an hour (and so many microseconds); `late` hours until it is known."""
     at = START + timedelta(hours=hour) + ticks * TICK
-    return (who, at, None if late is None else at + timedelta(hours=late), event, price, quantity, watched)
+    known_at = None if late is None else at + timedelta(hours=late)
+    return (who, at, known_at, event, price, quantity, watched, item, category, source)
 
 
 def ask(who=1, hour=0.0, ticks=0):
@@ -58,17 +77,32 @@ def slow_features(events, asked, spec):
     found = {}
     for days in spec.windows_days:
         inside = [one for one in known if as_of - timedelta(days=days) <= one["at"]]
-        for kind in spec.counted:
+        looked = [one for one in inside if one["event"] in spec.counted]
+        for kind in spec.counted if spec.counts else ():
             found[f"{PLURALS[kind]}_{days}d"] = sum(one["event"] == kind for one in inside)
         cents = {kind: sum(cents_of(one) for one in inside if one["event"] == kind) for kind in ("purchase", "refund")}
-        micros = sum(round((one["watch_seconds"] or 0) * 10**6) for one in inside)
-        sums = {"spend": cents["purchase"] / 100, "refunded": cents["refund"] / 100, "watch_seconds": micros / 10**6}
+        live = [one for one in inside if one["source"] == "live"]
+        micros = [sum(round((one["watch_seconds"] or 0) * 10**6) for one in part) for part in (inside, live)]
+        sums = {"spend": cents["purchase"] / 100, "refunded": cents["refund"] / 100}
+        sums |= {"watch_seconds": micros[0] / 10**6, "live_seconds": micros[1] / 10**6}
         found |= {f"{name}_{days}d": sums[name] for name in spec.sums}
-        active = {day_of(one["at"], spec.timezone) for one in inside if one["event"] in spec.counted}
-        found[f"active_days_{days}d"] = len(active)
-    for kind in spec.counted:
+        distinct = {
+            "active_days": {day_of(one["at"], spec.timezone) for one in looked},
+            "distinct_items": {one["item_id"] for one in looked} - {None},
+            "distinct_categories": {one["category"] for one in looked} - {None},
+        }
+        found |= {f"{name}_{days}d": len(distinct[name]) for name in spec.distinct}
+        sources = [one["source"] for one in looked if one["source"] is not None]
+        for name in spec.sources:
+            found[f"{name}_share_{days}d"] = sources.count(name) / len(sources) if sources else None
+    for kind in spec.counted if spec.recency else ():
         last = max((one["at"] for one in known if one["event"] == kind), default=None)
         found[f"days_since_{kind}"] = None if last is None else (as_of - last) / timedelta(days=1)
+    if spec.rhythm:
+        days = sorted({day_of(one["at"], spec.timezone) for one in known if one["event"] == "purchase"})
+        gaps = [(after - before).days for before, after in pairwise(days)]
+        found |= {"purchase_gaps": len(gaps), "mean_gap_days": fmean(gaps) if gaps else None}
+        found["gap_cv"] = pytest.approx(stdev(gaps) / fmean(gaps), abs=1e-12) if len(gaps) > 1 else None
     return found
 
 
@@ -93,6 +127,9 @@ ROWS = st.lists(
         price=st.sampled_from([0.0, 0.29, 4.35, 19.99]),
         quantity=st.sampled_from([None, 1, 3]),
         watched=st.sampled_from([None, 0.0, 0.1, 12.345678]),
+        item=st.sampled_from([None, "a", "b"]),
+        category=st.sampled_from([None, "shoes", "söcks"]),
+        source=st.sampled_from([None, "organic", "live", "a friend"]),
         ticks=TICKS,
     ),
     min_size=1,
@@ -101,9 +138,14 @@ ROWS = st.lists(
 ASKED = st.lists(st.builds(ask, who=st.integers(1, 4), hour=HOURS, ticks=TICKS), min_size=1, max_size=15)
 SPECS = st.builds(
     FeatureSpec,
-    windows_days=st.sampled_from([(1, 2, 7), (1,), (7, 28, 91)]),
+    windows_days=st.sampled_from([(1, 2, 7), (1,), (1, 7, 28, 91)]),
     kinds=st.sampled_from([None, ("purchase",), ("view", "refund")]),
-    sums=st.sampled_from([("spend", "refunded", "watch_seconds"), ("watch_seconds",), ()]),
+    counts=st.booleans(),
+    sums=st.sampled_from([("spend", "refunded", "watch_seconds", "live_seconds"), ("live_seconds",), ()]),
+    distinct=st.sampled_from([("active_days", "distinct_items", "distinct_categories"), ("distinct_items",), ()]),
+    sources=st.sampled_from([("organic", "live"), ("a friend",), ("radio",), ()]),
+    recency=st.booleans(),
+    rhythm=st.booleans(),
     timezone=st.sampled_from(["UTC", "Asia/Tokyo"]),
 )
 
@@ -139,7 +181,10 @@ def test_the_future_of_a_request_never_matters(rows, asked, hour, ticks, data):
         "remove": [],
         "double": future * 2,
         "delay": [(who, at, (known or at) + timedelta(days=3), *rest) for who, at, known, *rest in future],
-        "rewrite": [(who, at, as_of + max(at - as_of, 5 * TICK), "view", 1e6, 9, 1e5) for who, at, *_ in future],
+        "rewrite": [
+            (who, at, as_of + max(at - as_of, 5 * TICK), "view", 1e6, 9, 1e5, "z", "z", "live")
+            for who, at, *_ in future
+        ],
         "another customer": [(who % 3 + 1, *rest) for who, *rest in future],
     }[change]
     kept = [*past, *changed] or [row(who=9, hour=999)]
@@ -159,7 +204,7 @@ def test_a_shifted_calendar_gives_the_same_features(rows, asked, days):
 @given(rows=ROWS, asked=ASKED)
 def test_in_another_currency_only_the_money_changes(rows, asked):
     events, requests = events_of(rows), requests_of(asked)
-    money = [f"{what}_{days}d" for what in ("spend", "refunded") for days in (7, 28, 91)]
+    money = [f"{what}_{days}d" for what in ("spend", "refunded") for days in FeatureSpec().windows_days]
     pounds, pence = (as_of_features(log, requests) for log in (events, events.with_columns(pl.col("price") * 100)))
     assert pence.drop(money).equals(pounds.drop(money))
     assert_frame_equal(pence.select(money), pounds.select(pl.col(money) * 100), rel_tol=1e-12)
@@ -174,6 +219,7 @@ def test_renamed_customers_have_the_same_features(rows, asked):
     assert renamed.drop("customer_id").equals(as_of_features(events, requests).drop("customer_id"))
 
 
+@settings(max_examples=30)
 @given(rows=ROWS, asked=ASKED)
 def test_each_request_is_answered_alone(rows, asked):
     events, requests = events_of(rows), requests_of(asked)
@@ -217,9 +263,10 @@ def test_without_known_at_a_row_is_known_when_it_happens():
 
 
 def test_a_customer_without_events_has_counts_of_zero_and_no_recency():
-    spec = FeatureSpec(windows_days=(7,), kinds=("purchase", "view"))
+    spec = FeatureSpec(windows_days=(7,), kinds=("purchase", "view"), sources=("organic",))
     table = as_of_features(events_of([row(who=1)]), requests_of([ask(who=7, hour=9)]), spec=spec)
-    assert table.select(spec.columns).row(0) == (0, 0, 0.0, 0.0, 0.0, 0, None, None)
+    counts, since, rhythm = (0, 0, 0.0, 0.0, 0.0, 0.0, 0, 0, 0), (None, None), (0, None, None)
+    assert table.select(spec.columns).row(0) == (*counts, None, *since, *rhythm)
 
 
 def test_requests_keep_their_order_their_duplicates_and_their_columns():
@@ -240,24 +287,85 @@ def test_columns_depend_on_the_spec_and_never_on_the_log():
     table, full = as_of_features(bare, requests), as_of_features(events_of([row()]), requests)
     assert table.schema == full.schema
     assert table.columns[2:] == FeatureSpec().columns
-    assert len(table.columns) == 2 + 9 * 3 + 3 * 3 + 3 + 9
+    assert len(table.columns) == 2 + (9 + 4 + 3 + 4) * 4 + 9 + 3
     assert table["views_7d"].item() == 1
 
 
 def test_watching_that_was_never_measured_is_not_zero():
     table = as_of_features(events_of([row()]).drop("watch_seconds"), requests_of([ask(hour=9)]))
-    assert table.select("watch_seconds_7d", "watch_seconds_91d").row(0) == (None, None)
+    assert table.select("watch_seconds_7d", "watch_seconds_91d", "live_seconds_7d").row(0) == (None, None, None)
     assert table["spend_7d"].item() == 10
 
 
+def test_what_the_log_has_no_column_for_is_null_and_not_zero():
+    full = as_of_features(events_of([row()]), requests_of([ask(hour=9)]))
+    assert full.select("distinct_items_7d", "distinct_categories_7d", "organic_share_7d").row(0) == (0, 0, None)
+    bare = as_of_features(events_of([row()]).drop("item_id", "category", "source"), requests_of([ask(hour=9)]))
+    told = ("distinct_items_7d", "distinct_categories_7d", "organic_share_7d", "live_seconds_7d", "watch_seconds_7d")
+    assert bare.select(told).row(0) == (None, None, None, None, 0)
+    assert bare.schema == full.schema
+
+
+def test_shares_are_of_the_rows_that_have_a_source():
+    events = events_of(
+        [row(hour=hour, source=name) for hour, name in enumerate(["live", "live", "radio", None, "paid"])]
+    )
+    table = as_of_features(events, requests_of([ask(hour=9)]), spec=FeatureSpec(sources=("live", "paid", "organic")))
+    assert table.select("live_share_7d", "paid_share_7d", "organic_share_7d").row(0) == (0.5, 0.25, 0)
+
+
+def test_live_seconds_are_those_watched_from_a_live_show():
+    watched = [row(event="watch", watched=5.5, source=name) for name in ("live", "live", "organic", None)]
+    table = as_of_features(events_of(watched), requests_of([ask(hour=9)]))
+    assert table.select("live_seconds_7d", "watch_seconds_7d").row(0) == (11, 22)
+
+
+def test_a_day_that_becomes_known_late_splits_its_gap():
+    """Purchases on days 0, 4 and 10, of which day 4 is told on day 20."""
+    events = events_of([row(hour=0), row(hour=24 * 10), row(hour=24 * 4, late=24 * 16), row(hour=24 * 10 + 5)])
+    table = as_of_features(events, requests_of([ask(hour=24 * 30), ask(hour=24 * 20), ask(hour=24 * 10)]))
+    rhythm = table.select("purchase_gaps", "mean_gap_days", "gap_cv").rows()
+    assert rhythm == [(2, 5, pytest.approx(stdev([4, 6]) / 5)), (1, 10, None), (0, None, None)]
+
+
+def test_the_rhythm_of_a_heavy_customer_whose_days_come_in_any_order():
+    random, n, asked = np.random.default_rng(7), 20_000, 300
+    at, delay = random.integers(0, 3_000 * 24, n), random.integers(0, 2_000 * 24, n)
+    hour, start = np.timedelta64(1, "h").astype("timedelta64[us]"), np.datetime64(START, "us")
+    events = pl.DataFrame({"customer_id": 1, "at": start + at * hour, "known_at": start + (at + delay) * hour})
+    moment = random.integers(0, 5_000 * 24, asked)
+    requests = pl.DataFrame({"customer_id": 1, "as_of": start + moment * hour})
+    table = as_of_features(events.with_columns(event=pl.lit("purchase"), price=1.0), requests)
+    for told, now in zip(table.select("purchase_gaps", "mean_gap_days", "gap_cv").iter_rows(), moment, strict=True):
+        gaps = np.diff(np.unique(at[at + delay < now] // 24))
+        assert told[0] == len(gaps)
+        if len(gaps) > 1:
+            assert told[1:] == pytest.approx((gaps.mean(), gaps.std(ddof=1) / gaps.mean()), rel=1e-12)
+
+
 def test_columns_are_named_by_what_they_count_and_their_window():
-    spec = FeatureSpec(windows_days=[1, 28], kinds=["purchase", "search"])
+    spec = FeatureSpec(windows_days=[1, 28], kinds=["purchase", "search"], sources=["live"])
+    windowed = ["purchases", "searches", "spend", "refunded", "watch_seconds", "live_seconds", "active_days"]
+    windowed += ["distinct_items", "distinct_categories", "live_share"]
     assert spec.columns == [
-        *("purchases_1d", "purchases_28d", "searches_1d", "searches_28d", "spend_1d", "spend_28d", "refunded_1d"),
-        *("refunded_28d", "watch_seconds_1d", "watch_seconds_28d", "active_days_1d", "active_days_28d"),
-        *("days_since_purchase", "days_since_search"),
+        *(f"{name}_{days}d" for name in windowed for days in (1, 28)),
+        *("days_since_purchase", "days_since_search", "purchase_gaps", "mean_gap_days", "gap_cv"),
     ]
-    assert spec == FeatureSpec(windows_days=(np.int64(1), 28), kinds=("purchase", "search"))
+    same = {"kinds": ("purchase", "search"), "sources": ("live",)}
+    assert spec == FeatureSpec(windows_days=(np.int64(1), 28), **same)
+
+
+def test_every_family_can_be_left_out():
+    none = {"counts": False, "sums": (), "distinct": (), "sources": (), "recency": False, "rhythm": False}
+    requests = requests_of([ask(hour=9)])
+    assert FeatureSpec(**none).columns == []
+    assert as_of_features(events_of([row()]), requests, spec=FeatureSpec(**none)).equals(requests)
+    counts = FeatureSpec().columns
+    for name in none:
+        left = FeatureSpec(**none | {name: getattr(FeatureSpec(), name)}).columns
+        assert left == counts[: len(left)]
+        counts = counts[len(left) :]
+    assert counts == []
 
 
 def test_an_active_day_is_a_day_of_the_shop():
@@ -360,6 +468,13 @@ def test_frames_that_cannot_be_used_are_refused_with_the_reason(events, requests
         ({"kinds": ()}, ValueError, r"kinds is \(\); name at least one kind of event, or None for all"),
         ({"kinds": "purchase"}, TypeError, r"kinds is 'purchase'; it must name several, e.g. \('impression',\)"),
         ({"sums": ("revenue",)}, ValueError, "sums has 'revenue'; it may have 'spend', 'refunded', 'watch_seconds'"),
+        ({"distinct": ("items",)}, ValueError, "distinct has 'items'; it may have 'active_days', 'distinct_items'"),
+        ({"distinct": "active_days"}, TypeError, "distinct is 'active_days'; it must name several"),
+        ({"sources": "live"}, TypeError, r"sources is 'live'; it must name several, e.g. \('live',\)"),
+        ({"sources": ("live", "live")}, ValueError, r"sources is \('live', 'live'\); name each once"),
+        ({"sources": ("live", None)}, TypeError, "sources has None; it must be text"),
+        ({"rhythm": 1}, TypeError, "rhythm is 1; it must be True or False"),
+        ({"counts": None}, TypeError, "counts is None; it must be True or False"),
         ({"sums": None}, TypeError, r"sums is None; it must name several, e.g. \('spend',\)"),
         ({"timezone": "Mars"}, ValueError, "timezone is 'Mars'; it must be an IANA name"),
     ],
