@@ -1,4 +1,4 @@
-"""Events -> orders, what they say of a customer, and what was known of a customer at a moment."""
+"""Events -> orders, visits, paths and habits, and what was known of a customer at a moment; a search for leaks."""
 
 from shoptoolkit.features.affinity import Affinity, affinity
 from shoptoolkit.features.as_of import FeatureSpec, as_of_features
@@ -32,5 +32,3 @@ __all__ = [
     "search_leaks",
     "LeakSearch",
 ]
-
-__all__ = ["orders", "rfm", "as_of_features", "FeatureSpec", "sequences", "search_leaks", "LeakSearch"]
