@@ -5,9 +5,9 @@ Data goes one way: events -> spells -> estimates -> figures -> report. The rooms
 contract        what each frame must be, the check, the quarantine; `read_events` brings your log in
 datasets        public data sets brought to the contract
 simulate        shops whose true behaviour is known
-features        events -> orders, recency-frequency-value
+features        events -> orders, sessions, paths, habits, what was known as of a moment
 survival        spells -> curves, regressions, orders to come and their value, judged on what came
-behaviour       who will buy: propensities judged on a later time
+behaviour       why people buy: the unprompted share, propensities, intent, what comes next
 explain         what each feature adds to a model's answer, and whether that holds
 figures         draw a result
 report          notebooks -> HTML reports
