@@ -173,9 +173,9 @@ def _counts(kept: pl.DataFrame, is_first: Flags, states: pl.Series, groups: pl.S
     runs = _runs(code, is_new)
     leaving = _runs(code // (len(states) + 1), is_new)
     x, n = np.diff(runs, append=len(code)), np.diff(leaving, append=len(code))
-    of = np.repeat(n, np.diff(np.searchsorted(runs, leaving), append=len(runs)))
+    per = np.repeat(n, np.diff(np.searchsorted(runs, leaving), append=len(runs)))
     pairs = (
-        pl.DataFrame({"code": code[runs], "x": x, "of": of})
+        pl.DataFrame({"code": code[runs], "x": x, "of": per})
         .group_by("code")
         .agg(n=pl.col("x").sum(), x_squares=(pl.col("x") ** 2).sum(), products=(pl.col("x") * pl.col("of")).sum())
     )

@@ -190,9 +190,10 @@ def test_the_log_given_is_left_alone():
     assert events.equals(before)
 
 
-def test_pandas_and_lazy_logs_are_taken():
+def test_pandas_lazy_logs_and_logs_in_pieces_are_taken():
     events = events_of([row(minute=9), row(minute=1)])
     assert sessions(events.lazy()).equals(sessions(events))
+    assert sessions(pl.concat([events[1:], events[:1]], rechunk=False)).equals(sessions(events))
     assert sessions(events.drop("campaign_id", "watch_seconds", "source").to_pandas())["session_number"].max() == 1
 
 
