@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from shoptoolkit.report import run_series
-from shoptoolkit.simulate import shop
+from shoptoolkit.simulate import Experiment, shop
 
 ROOT = Path(__file__).resolve().parents[2]
 MOST_BYTES = 3_000_000
@@ -129,7 +129,7 @@ def test_a_model_beats_the_last_order_alone_on_public_logs(name, also, public_da
 
 @pytest.mark.reference
 @pytest.mark.parametrize(
-    ("name", "pattern"), [("online_retail/online_retail", "by habit"), ("cdnow/master", "in clumps")]
+    ("name", "pattern"), [("online_retail/online_retail", "by habit"), ("cdnow/master", "much as by chance")]
 )
 def test_public_logs_tell_of_habits_and_say_what_the_other_parts_need(name, pattern, public_data, tmp_path):
     public_data(f"{name}.parquet")
@@ -213,6 +213,18 @@ def test_a_shop_reports_on_its_own_file_by_parameters_alone(tmp_path):
     assert "How far off is the forecast?" in pages["20_repurchase_retention"]
     assert "order again within the next 60 days" in pages["60_why_customers_return"]
     assert re.search(r"The \d+ seen first since .* are worth .* in 60 days", pages["25_customer_value"])
+    assert "would have come without the ads</b>, if one believes a label." in pages["10_organic_behaviour"]
+    assert "The log has no column source." in pages["10_organic_behaviour"]
+
+
+def test_the_arms_of_a_holdout_may_come_as_a_file(tmp_path):
+    world = shop(n_customers=1_500, days=200, rng=4, experiment=Experiment())
+    world.events.write_parquet(log := tmp_path / "log.parquet")
+    world.assignments.write_parquet(arms := tmp_path / "arms.parquet")
+    options = {"dataset": str(log), "as_of": str(world.as_of), "assignments": str(arms)}
+    page = run(["10"], tmp_path / "out", **options)["10_organic_behaviour"]
+    assert "100 in a hundred orders, perhaps all, would have come without the ads</b>." in page
+    assert planted_of(page) == {"placebo: control by control": "yes"}
 
 
 def test_a_log_of_nothing_but_purchases_gets_a_model(tmp_path):
