@@ -77,9 +77,9 @@ def orders(
     lines = _before(lines, as_of, timezone)
     if not (lines["event"] == "purchase").any():
         raise ContractError("events: no row is a purchase, so there are no orders.")
-    lines = _with_cents(lines.rechunk())
+    lines = _with_cents(lines)
     purchases = _by_order(_with_order_id(lines.filter(pl.col("event") == "purchase")))
-    table = purchases.group_by("__order", maintain_order=True).agg(_per_order(lines.columns, keep))
+    table = _per_order(purchases, keep)
     if "category" in lines.columns:
         table = table.join(_main_category(purchases), on="__order", how="left", maintain_order="left")
     refunded = _refunded(lines.filter(pl.col("event") == "refund"), purchases, table)
@@ -137,22 +137,21 @@ def rfm(orders: Any, *, as_of: datetime | date | str, timezone: str = "UTC", bin
     table = seen.group_by("customer_id").agg(
         recency_days=(today - local_day("ordered_at", timezone=timezone).max()).dt.total_days(),
         orders=pl.len().cast(pl.Int64),
-        revenue=_from_cents((pl.col("revenue") * 100).round().cast(pl.Int64).sum()),
+        revenue=(pl.col("revenue") * 100).round().cast(pl.Int64).sum(),
     )
     score = {
         "recency_score": -pl.col("recency_days"),
         "orders_score": pl.col("orders"),
         "revenue_score": pl.col("revenue"),
     }
-    return table.with_columns(
-        mean_order_value=pl.col("revenue") / pl.col("orders"),
-        **{name: (column.rank("average") * bins / pl.len()).ceil().cast(pl.Int64) for name, column in score.items()},
-    ).sort("customer_id")
+    scores = [(column.rank() * bins / pl.len()).ceil().cast(pl.Int64).alias(name) for name, column in score.items()]
+    mean = (_from_cents(pl.col("revenue")) / pl.col("orders")).alias("mean_order_value")
+    return table.with_columns(_from_cents(pl.col("revenue")), mean, *scores).sort("customer_id")
 
 
 def _before(log: pl.DataFrame, as_of: datetime | date | str | None, timezone: str) -> pl.DataFrame:
     """The purchases and refunds before the day of `as_of`."""
-    lines = log.filter(moves_money())
+    lines = log.filter(moves_money()).rechunk()
     if as_of is None:
         return lines
     end = moment(day_of(as_of, timezone=timezone), timezone=timezone)
@@ -189,7 +188,7 @@ def _with_order_id(purchases: pl.DataFrame) -> pl.DataFrame:
 
 
 def _by_order(purchases: pl.DataFrame) -> pl.DataFrame:
-    """The lines by customer, first moment and number of their order; `__order` counts the orders from 0.
+    """The lines by customer, first moment and number of their order, then in time; `__order` counts the orders from 0.
 
     Lines in time are that already, unless a customer's orders lie between each other: then a run of lines is no order.
     """
@@ -197,17 +196,24 @@ def _by_order(purchases: pl.DataFrame) -> pl.DataFrame:
     runs = lines.select(_ORDER).filter(_is_new(_ORDER))
     if runs["order_id"].n_unique() < len(runs) and runs.n_unique() < len(runs):
         first_at = pl.col("at").min().over(_ORDER)
-        lines = purchases.sort("customer_id", first_at, "order_id")
+        lines = purchases.sort("customer_id", first_at, "order_id", "at")
     return lines.with_columns(__order=(_is_new(_ORDER).cum_sum() - 1).set_sorted())
 
 
-def _per_order(columns: Sequence[str], keep: Sequence[str]) -> list[pl.Expr]:
-    """One order's columns. Ties are broken by value, so that the order of rows does not matter."""
-    carried = [name for name in dict.fromkeys(("source", *keep)) if name in columns and name != "category"]
-    told = [pl.col(name).sort_by("at", name, nulls_last=True).first().alias(name) for name in carried]
-    totals = {"gross_revenue": pl.col("__cents").sum(), "items": pl.col("quantity").sum()}
-    first = [pl.col(_ORDER).first(), pl.col("at").min().alias("ordered_at")]
-    return [*first, *(total.alias(name) for name, total in totals.items()), *told]
+def _per_order(lines: pl.DataFrame, keep: Sequence[str]) -> pl.DataFrame:
+    """A row per order, of lines in that order. Ties are broken by value, so that the order of rows does not matter."""
+    first = np.flatnonzero(lines.select(_is_new(["__order"])).to_series().to_numpy())
+    totals = {"gross_revenue": "__cents", "items": "quantity"}
+    carried = [name for name in dict.fromkeys(("source", *keep)) if name in lines.columns and name != "category"]
+    told = {name: _by_value(lines, name)[first] for name in carried}
+    sums = {name: pl.Series(np.add.reduceat(lines[column].to_numpy(), first)) for name, column in totals.items()}
+    return lines.select("__order", *_ORDER, ordered_at="at")[first].with_columns(**sums, **told)
+
+
+def _by_value(lines: pl.DataFrame, name: str) -> pl.Series:
+    """A column with the lines of an order at one moment sorted by it: fast, as only they are out of order."""
+    keys = list(dict.fromkeys(("__order", "at", name)))
+    return lines.select(keys).sort(keys, nulls_last=True)[name]
 
 
 def _main_category(purchases: pl.DataFrame) -> pl.DataFrame:

@@ -52,7 +52,7 @@ def timeline(
     first_event, order = by_customer(numbered(log["customer_id"], customers), len(customers))
     sort_within(first_event, order, moments(log["at"]))
     order = _untied(order, first_event, log, ties) if ties else order
-    rows = log.select(name for name in dict.fromkeys(("at", *columns)) if name in log.columns)[order]
+    rows = log.select(name for name in dict.fromkeys(("at", *columns)) if name in log.columns).rechunk()[order]
     at, arrival = moments(rows["at"]), np.arange(len(order))
     known_at = moments(rows["known_at"].fill_null(rows["at"])) if "known_at" in rows.columns else at
     sort_within(first_event, arrival, known_at)
