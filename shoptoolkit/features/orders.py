@@ -151,7 +151,7 @@ def rfm(orders: Any, *, as_of: datetime | date | str, timezone: str = "UTC", bin
 
 def _before(log: pl.DataFrame, as_of: datetime | date | str | None, timezone: str) -> pl.DataFrame:
     """The purchases and refunds before the day of `as_of`."""
-    lines = log.filter(moves_money()).rechunk()
+    lines = log.filter(moves_money()).rechunk()  # rows are picked slowly from the many pieces of a parquet file
     if as_of is None:
         return lines
     end = moment(day_of(as_of, timezone=timezone), timezone=timezone)
@@ -197,7 +197,7 @@ def _by_order(purchases: pl.DataFrame) -> pl.DataFrame:
     if runs["order_id"].n_unique() < len(runs) and runs.n_unique() < len(runs):
         first_at = pl.col("at").min().over(_ORDER)
         lines = purchases.sort("customer_id", first_at, "order_id", "at")
-    return lines.with_columns(__order=(_is_new(_ORDER).cum_sum() - 1).set_sorted())
+    return lines.with_columns(__order=_is_new(_ORDER).cum_sum() - 1)
 
 
 def _per_order(lines: pl.DataFrame, keep: Sequence[str]) -> pl.DataFrame:

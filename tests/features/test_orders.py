@@ -196,6 +196,19 @@ def test_an_order_that_two_customers_share_by_number_is_two_orders():
     assert told([line(1, 1, order=5), line(2, 1, order=5)], "customer_id", "gross_revenue") == [(1, 10), (2, 10)]
 
 
+def test_orders_whose_lines_lie_between_each_other_are_told_apart():
+    rows = [line(1, hour, order=order, source=f"at {hour}") for hour, order in ((1, "b"), (2, "a"), (3, "b"), (3, "a"))]
+    events = pl.DataFrame(rows, schema=SCHEMA | {"order_id": pl.String}, orient="row")
+    table = orders(events, keep=["at"]).select("order_id", "order_number", "gross_revenue", "source", "at").rows()
+    hours = [START + timedelta(hours=hour) for hour in (1, 2)]
+    assert table == [("b", 1, 20.0, "at 1", hours[0]), ("a", 2, 20.0, "at 2", hours[1])]
+
+
+def test_a_log_in_many_pieces_has_the_same_orders():
+    events = events_of([line(1, 1), line(1, 1), line(2, 1), line(1, 2, event="refund")]).drop("order_id", "item_id")
+    assert orders(pl.concat(events.iter_slices(1), rechunk=False)).equals(orders(events))
+
+
 def test_orders_at_one_moment_are_numbered_by_their_id():
     assert told([line(1, 1, order=9), line(1, 1, order=8)], "order_id", "order_number") == [(8, 1), (9, 2)]
 
