@@ -134,10 +134,14 @@ def rfm(orders: Any, *, as_of: datetime | date | str, timezone: str = "UTC", bin
             f"as_of is {as_of}, and {later:,} of {len(seen):,} orders lie on or after it; their totals would look "
             "beyond it. Make the orders with features.orders(events, as_of=...)."
         )
-    table = seen.group_by("customer_id").agg(
-        recency_days=(today - local_day("ordered_at", timezone=timezone).max()).dt.total_days(),
-        orders=pl.len().cast(pl.Int64),
-        revenue=(pl.col("revenue") * 100).round().cast(pl.Int64).sum(),
+    table = (
+        seen.sort("customer_id")
+        .group_by("customer_id", maintain_order=True)
+        .agg(
+            recency_days=(today - local_day("ordered_at", timezone=timezone).max()).dt.total_days(),
+            orders=pl.len().cast(pl.Int64),
+            revenue=(pl.col("revenue") * 100).round().cast(pl.Int64).sum(),
+        )
     )
     score = {
         "recency_score": -pl.col("recency_days"),
@@ -146,7 +150,7 @@ def rfm(orders: Any, *, as_of: datetime | date | str, timezone: str = "UTC", bin
     }
     scores = [(column.rank() * bins / pl.len()).ceil().cast(pl.Int64).alias(name) for name, column in score.items()]
     mean = (_from_cents(pl.col("revenue")) / pl.col("orders")).alias("mean_order_value")
-    return table.with_columns(_from_cents(pl.col("revenue")), mean, *scores).sort("customer_id")
+    return table.with_columns(_from_cents(pl.col("revenue")), mean, *scores)
 
 
 def _before(log: pl.DataFrame, as_of: datetime | date | str | None, timezone: str) -> pl.DataFrame:
