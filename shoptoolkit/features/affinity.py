@@ -17,6 +17,7 @@ from shoptoolkit.contract.check import check_level, check_number, choose
 from shoptoolkit.contract.estimates import z_of
 from shoptoolkit.contract.lines import order_key
 from shoptoolkit.contract.show import html_table
+from shoptoolkit.features.given import check_column, whole
 
 if TYPE_CHECKING:
     from shoptoolkit.features.affinity_kernels import Lines
@@ -135,14 +136,13 @@ def affinity(
             f"events: no {of} is in {at_least:,} {within}s, the most common is in {highest:,}; lower at_least."
         )
     lines = _lines(bought, common)
-    table = _table(lines, common, level, int(most))
+    table = _table(lines, common, level, whole(most))
     return Affinity(table=table, of=of, within=within, level=level, n=lines.n, n_unnamed=n_unnamed)
 
 
 def _bought(log: pl.DataFrame, of: str, within: str) -> tuple[pl.DataFrame, int]:
     """Which unit of which customer has which item, once each, sorted by customer and unit; and the nameless lines."""
-    if of not in log.columns:
-        raise ContractError(f"events: of is {of!r}, not in {', '.join(log.columns)}.")
+    check_column(log, "of", of)
     log = log.filter(pl.col("event") == "purchase")
     named = log.drop_nulls(of)
     if named.is_empty():

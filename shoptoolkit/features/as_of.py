@@ -22,7 +22,9 @@ from shoptoolkit.contract import ContractError
 from shoptoolkit.contract.clock import local_day, zone
 from shoptoolkit.contract.lines import line_amount
 from shoptoolkit.contract.schemas import EVENT_KINDS
-from shoptoolkit.features.timeline import DAY, moments, numbered, read_pair, timeline
+from shoptoolkit.features.given import check_flag
+from shoptoolkit.features.in_time import moments
+from shoptoolkit.features.timeline import DAY, numbered, read_pair, timeline
 
 if TYPE_CHECKING:
     from shoptoolkit.contract.arrays import Ints
@@ -104,8 +106,7 @@ class FeatureSpec:
         if self.kinds is not None:
             object.__setattr__(self, "kinds", _named("kinds", self.kinds, EVENT_KINDS))
         for name in ("counts", "recency", "rhythm"):
-            if not isinstance(value := getattr(self, name), bool):
-                raise TypeError(f"{name} is {value!r}; it must be True or False.")
+            check_flag(name, getattr(self, name))
         zone(self.timezone)
 
     @property

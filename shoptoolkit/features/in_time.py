@@ -43,7 +43,7 @@ def first_rows(log: pl.DataFrame) -> Flags:
 
 
 def moments(column: pl.Series) -> Ints:
-    """Moments as microseconds."""
+    """Moments as microseconds since 1970."""
     return column.to_physical().to_numpy()
 
 

@@ -17,6 +17,7 @@ from shoptoolkit.contract.arrays import Ints
 from shoptoolkit.contract.check import check_number, choose
 from shoptoolkit.contract.clock import day_of, local_day
 from shoptoolkit.contract.show import html_table
+from shoptoolkit.features.given import whole
 
 _STEP = {"week": "1w", "month": "1mo", "quarter": "1q"}
 
@@ -114,7 +115,7 @@ def lifecycle(
     if len(starts) < 2:
         raise ValueError(f"as_of is {as_of}, and no {period} with orders is over by then; take a shorter period.")
     names = ["new" if known else "first_seen", "active", "returned", "quiet", "lapsed"]
-    counts = _counts(days.filter(pl.col("day") < starts[-1]), _numbers(starts), int(lapse_days))
+    counts = _counts(days.filter(pl.col("day") < starts[-1]), _numbers(starts), whole(lapse_days))
     long = pl.DataFrame(counts, schema=names).with_columns(period_start=starts[:-1]).unpivot(index="period_start")
     long = long.rename({"variable": "state", "value": "n_customers"}).sort("period_start", maintain_order=True)
     return Lifecycle(

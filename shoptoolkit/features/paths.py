@@ -15,6 +15,7 @@ from shoptoolkit.contract import ContractError, Events, require, wilson
 from shoptoolkit.contract.arrays import Flags, Ints
 from shoptoolkit.contract.check import check_level, check_number, choose
 from shoptoolkit.contract.show import html_table
+from shoptoolkit.features.given import check_column, group_of
 from shoptoolkit.features.in_time import first_rows, in_time
 from shoptoolkit.features.sessions import numbers
 
@@ -112,10 +113,9 @@ def transitions(
     check_number("gap_minutes", gap_minutes)
     choose("within", within, ("session", "customer"))
     log = require(events, Events)
-    for option, name in (("of", of), ("by", by)):
-        if name is not None and name not in log.columns:
-            raise ContractError(f"events: {option} is {name!r}, which is not in {', '.join(log.columns)}.")
-    kept, is_first = _in_paths(log, of=of, within=within, gap_minutes=gap_minutes, by=by)
+    check_column(log, "of", of)
+    group = group_of(log, by)
+    kept, is_first = _in_paths(log, of=of, within=within, gap_minutes=gap_minutes, by=by, group=group)
     states, groups = (kept[name].unique().sort() for name in ("state", "group"))
     pairs = _with_bounds(_counts(kept, is_first, states, groups), level)
     base, names = len(states) + 1, pl.Series([START, *states.cast(pl.String), END])
@@ -130,14 +130,13 @@ def transitions(
 
 
 def _in_paths(
-    log: pl.DataFrame, *, of: str, within: str, gap_minutes: float, by: str | None
+    log: pl.DataFrame, *, of: str, within: str, gap_minutes: float, by: str | None, group: pl.Expr
 ) -> tuple[pl.DataFrame, Flags]:
     """The rows with a state, in time (customer_id, state, group), and which of them begin a path."""
     rows = in_time(log, list(dict.fromkeys(("customer_id", "at", of, by or of))))
     is_new = first_rows(rows).copy()
     if within == "session":
         is_new[1:] |= np.diff(numbers(rows, gap_minutes=gap_minutes)[0]) != 0
-    group = pl.lit("all") if by is None else pl.col(by).cast(pl.String).fill_null("unknown")
     path = pl.lit(pl.Series(is_new)).cum_sum()
     kept = rows.select("customer_id", state=of, group=group.cast(pl.Categorical), path=path).drop_nulls("state")
     is_first = (kept["path"] != kept["path"].shift()).fill_null(True)
