@@ -55,9 +55,9 @@ def test_names_are_text(name, call, given):
 
 @pytest.mark.parametrize("given", [None, 1, "yes", [True]])
 def test_flags_are_true_or_false(given):
-    with pytest.raises(TypeError, match="new_campaign is .*; it must be True or False"):
+    with pytest.raises(TypeError, match=r"new_campaign is .*; it must be True or False"):
         sessions(EVENTS, new_campaign=given)
-    with pytest.raises(TypeError, match="history_known is .*; it must be True or False"):
+    with pytest.raises(TypeError, match=r"history_known is .*; it must be True or False"):
         orders(EVENTS, history_known=given)
 
 
