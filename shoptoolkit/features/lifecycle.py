@@ -18,6 +18,7 @@ from shoptoolkit.contract.check import check_number, choose
 from shoptoolkit.contract.clock import day_of, local_day
 from shoptoolkit.contract.show import html_table
 from shoptoolkit.features.given import whole
+from shoptoolkit.features.in_time import first_rows
 
 _STEP = {"week": "1w", "month": "1mo", "quarter": "1q"}
 
@@ -143,9 +144,7 @@ def _counts(days: pl.DataFrame, starts: Ints, lapse_days: int) -> Ints:
     days = days.sort("customer_id", "day")
     day, n = _numbers(days["day"]), len(starts) - 1
     period = np.searchsorted(starts, day, side="right") - 1
-    begins = (
-        days.select((pl.col("customer_id") != pl.col("customer_id").shift()).fill_null(True)).to_series().to_numpy()
-    )
+    begins = first_rows(days)
     opens = begins | np.append(True, np.diff(period) != 0)  # the customer's first order in a period
     gap = np.append(0, np.diff(day))
     ordered = [opens & begins, opens & ~begins & (gap <= lapse_days), opens & ~begins & (gap > lapse_days)]

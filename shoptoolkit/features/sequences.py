@@ -15,6 +15,7 @@ from shoptoolkit.contract import ContractError, Events
 from shoptoolkit.contract.arrays import Ints
 from shoptoolkit.contract.check import check_number
 from shoptoolkit.features.given import texts, whole
+from shoptoolkit.features.in_time import moments
 from shoptoolkit.features.timeline import DAY, read_pair, timeline
 
 _ADDED = ("n_known", "days_before")
@@ -79,7 +80,7 @@ def sequences(events: Any, requests: Any, *, columns: str | Sequence[str] = ("ev
     n_known = known(line)
     first = np.concatenate([[0], np.cumsum(np.minimum(n_known, whole(last)))])
     place = last_known(line, first)
-    as_of = np.repeat(asked["as_of"].to_physical().to_numpy(), np.diff(first))
+    as_of = np.repeat(moments(asked["as_of"]), np.diff(first))
     lists = {name: rows[name][place] for name in named} | {"days_before": pl.Series((as_of - line.at[place]) / DAY)}
     return asked.with_columns(
         pl.Series("n_known", n_known), *(_cut(column, first).alias(name) for name, column in lists.items())

@@ -138,7 +138,7 @@ def summarise_sessions(sessions: Any) -> pl.DataFrame:
     begin = np.flatnonzero(first_rows(rows) | (number != number.shift()).fill_null(True).to_numpy())
     last = np.append(begin[1:], len(rows)) - 1
     kind, at = rows["event"].to_physical().to_numpy(), rows["at"]
-    counts = {_plural(name): np.add.reduceat(kind == k, begin, dtype=np.int64) for k, name in enumerate(EVENT_KINDS)}
+    counts = {plural(name): np.add.reduceat(kind == k, begin, dtype=np.int64) for k, name in enumerate(EVENT_KINDS)}
     cents = pl.when(pl.col("event") == "purchase").then(line_amount(rows.columns) * 100)
     watched: Any = pl.lit(None, pl.Float64)  # not measured is not zero
     if "watch_seconds" in rows.columns:
@@ -159,7 +159,8 @@ def summarise_sessions(sessions: Any) -> pl.DataFrame:
     )
 
 
-def _plural(kind: str) -> str:
+def plural(kind: str) -> str:
+    """The name of a column that counts rows of a kind."""
     return kind + ("es" if kind.endswith("ch") else "s")
 
 
