@@ -114,7 +114,9 @@ def lifecycle(
     days = table.select("customer_id", day=local_day("ordered_at", timezone=timezone)).filter(pl.col("day") < end)
     starts = _starts(days["day"], end, _STEP[period])
     if len(starts) < 2:
-        raise ValueError(f"as_of is {as_of}, and no {period} with orders is over by then; take a shorter period.")
+        raise ValueError(
+            f"as_of is {as_of}, and no {period} with orders is over by then; take a shorter period, or a later as_of."
+        )
     names = ["new" if known else "first_seen", "active", "returned", "quiet", "lapsed"]
     counts = _counts(days.filter(pl.col("day") < starts[-1]), _numbers(starts), whole(lapse_days))
     long = pl.DataFrame(counts, schema=names).with_columns(period_start=starts[:-1]).unpivot(index="period_start")

@@ -216,8 +216,8 @@ def _effective(table: pl.DataFrame, level: float) -> pl.Series:
     concentration = pl.col("squares") / total**2
     shrunk = 1 - 2 * pl.col("cubes") / pl.col("squares") / total + concentration
     design = squares / shrunk / (total * share * (1 - share))
-    freedom = table.select(1 / concentration - 1).to_series().to_numpy()
-    reach = (t.isf((1 - level) / 2, np.maximum(freedom, _LEAST_FREEDOM)) / z_of(level)) ** 2
+    freedom, which = np.unique(table.select(1 / concentration - 1).to_series(), return_inverse=True)
+    reach = (t.isf((1 - level) / 2, np.maximum(freedom, _LEAST_FREEDOM)) / z_of(level))[which] ** 2
     agree = (customers == 1) | (share == 1)
     number = pl.when(customers == total).then(total).otherwise(total / design.clip(1) / pl.Series(reach))
     return table.select(pl.when(agree).then(customers).otherwise(number)).to_series()
