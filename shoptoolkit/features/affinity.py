@@ -12,16 +12,17 @@ import numpy as np
 import polars as pl
 
 from shoptoolkit.contract import ContractError, Events, require
-from shoptoolkit.contract.arrays import Ints
+from shoptoolkit.contract.arrays import Floats, Ints
 from shoptoolkit.contract.check import check_level, check_number, choose
-from shoptoolkit.contract.estimates import z_of
 from shoptoolkit.contract.lines import order_key
 from shoptoolkit.contract.show import html_table
+from shoptoolkit.features.given import check_column, whole
 
 if TYPE_CHECKING:
     from shoptoolkit.features.affinity_kernels import Lines
 
 _TOGETHER = 5  # units, below which a pair has no interval and is not told
+_FINE = 4_097  # steps of the table of Student's t, which then is right to a millionth
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -99,17 +100,20 @@ def affinity(
     Notes
     -----
     The interval is that of the lift's logarithm by the delta method. Orders of one customer are alike, so its error is
-    that of customers: with moves d of each customer's orders in it, the sum of d squared. It is for one pair looked at;
-    of many pairs some exclude 1 by chance. A lift is no effect: large orders among small ones lift every pair
-    above 1, as does a taste that a customer keeps, and orders of a few lines push it below 1, as one thing takes the
-    place of another. So compare pairs with each other rather than with 1.
+    that of customers: with moves d of each customer's orders in it, the sum of d squared. It reaches as far as
+    Student's t with 1 / sum(s^2) - 1 degrees of freedom, at least 1, for customers' shares s in the pair's orders: a
+    pair that one or two buy over and over is hardly known. It is for one pair looked at; of many pairs some exclude 1
+    by chance. A lift is no effect: large orders among small ones lift every pair above 1, as does a taste that a
+    customer keeps, and orders of a few lines push it below 1, as one thing takes the place of another. So compare pairs
+    with each other rather than with 1.
 
     Pairs are counted one `a` at a time in one row of sums, so memory grows with lines and pairs told, not with pairs.
 
     References
     ----------
     Brin, Motwani and Silverstein (1997), SIGMOD Record 26, 265-276 (lift, as "interest"); Agresti (2013), Categorical
-    Data Analysis, section 3.1 (log of a ratio of shares); Liang and Zeger (1986), Biometrika 73, 13-22 (clusters).
+    Data Analysis, section 3.1 (log of a ratio of shares); Liang and Zeger (1986), Biometrika 73, 13-22 (clusters); Kish
+    (1965), Survey Sampling, 8.2 (unequal shares count as 1 / sum(s^2) equal ones).
 
     Examples
     --------
@@ -135,14 +139,13 @@ def affinity(
             f"events: no {of} is in {at_least:,} {within}s, the most common is in {highest:,}; lower at_least."
         )
     lines = _lines(bought, common)
-    table = _table(lines, common, level, int(most))
+    table = _table(lines, common, level, whole(most))
     return Affinity(table=table, of=of, within=within, level=level, n=lines.n, n_unnamed=n_unnamed)
 
 
 def _bought(log: pl.DataFrame, of: str, within: str) -> tuple[pl.DataFrame, int]:
     """Which unit of which customer has which item, once each, sorted by customer and unit; and the nameless lines."""
-    if of not in log.columns:
-        raise ContractError(f"events: of is {of!r}, not in {', '.join(log.columns)}.")
+    check_column(log, "of", of)
     log = log.filter(pl.col("event") == "purchase")
     named = log.drop_nulls(of)
     if named.is_empty():
@@ -187,11 +190,19 @@ def _runs(code: Ints) -> tuple[Ints, Ints]:
     return np.cumsum(np.diff(code, prepend=code[:1]) > 0), np.append(starts, len(code))
 
 
+def _reaches(level: float) -> Floats:
+    """Student's reach, by the reciprocal of its degrees of freedom and one, in even steps from 0 to 1/2."""
+    from scipy.stats import t
+
+    few = np.linspace(0, 0.5, _FINE)
+    return np.asarray(t.isf((1 - level) / 2, 1 / np.maximum(few, 1e-12) - 1))
+
+
 def _table(lines: Lines, common: pl.DataFrame, level: float, most: int) -> pl.DataFrame:
     from shoptoolkit.features.affinity_kernels import partners, spreads
 
     size = common["size"].to_numpy()
-    pairs, told = partners(lines, size, spreads(lines, size), z_of(level), _TOGETHER, most)
+    pairs, told = partners(lines, size, spreads(lines, size), _reaches(level), _TOGETHER, most)
     a, b, both = pairs.T
     columns = {"a": common["item"][a], "b": common["item"][b], "n_both": both, "n_a": size[a], "n_b": size[b]}
     shares = {"support": both / lines.n, "confidence": both / size[a]}  # by numpy: polars divides by multiplying

@@ -57,11 +57,12 @@ def spreads(lines: Lines, size: Ints) -> Floats:
 
 
 @njit(cache=True)
-def partners(lines: Lines, size: Ints, spread: Floats, z: float, least: int, most: int) -> tuple[Ints, Floats]:
+def partners(lines: Lines, size: Ints, spread: Floats, reaches: Floats, least: int, most: int) -> tuple[Ints, Floats]:
     """Each item's `most` partners with the highest lower bound of the lift, of those in at least `least` units with it.
 
-    `size`: units of each item; `z`: how many errors the bounds reach. Gives rows of a, b and their units, and rows of
-    lift, low and high; a in order, then b by strength.
+    `size`: units of each item; `reaches`: how many errors the bounds reach, by the sum of squares of the clusters'
+    shares in the pair, in even steps from 0 to 1/2. Gives rows of a, b and their units, and rows of lift, low and high;
+    a in order, then b by strength.
     """
     sums, together = np.zeros((len(size), 6), np.int64), np.zeros(len(size), np.int64)
     pairs, told, kept = np.empty((1024, 3), np.int64), np.empty((1024, 3)), 0
@@ -71,7 +72,7 @@ def partners(lines: Lines, size: Ints, spread: Floats, z: float, least: int, mos
         found = np.sort(np.array([b for b in seen[:n_seen] if sums[b, _BOTH] >= least], np.int64))
         bounds = np.empty((len(found), 3))
         for k, b in enumerate(found):
-            _bound(lines.n, size[a], size[b], spread[a] + spread[b] - lines.squares, sums[b], z, bounds[k])
+            _bound(lines.n, size[a], size[b], spread[a] + spread[b] - lines.squares, sums[b], reaches, bounds[k])
         best = np.argsort(-bounds[:, 1], kind="mergesort")[:most]
         while kept + len(best) > len(pairs):
             pairs, told = np.concatenate((pairs, pairs)), np.concatenate((told, told))  # twice the room
@@ -128,11 +129,14 @@ def _meet(lines: Lines, a: int, sums: Ints, together: Ints, seen: Ints) -> int:
 
 
 @njit(cache=True)
-def _bound(n: int, n_a: int, n_b: int, apart: float, sums: Ints, z: float, out: Floats) -> None:
+def _bound(n: int, n_a: int, n_b: int, apart: float, sums: Ints, reaches: Floats, out: Floats) -> None:
     """Lift, low and high by the delta method on the log; `apart`: the variance without what the pair has in common."""
     both = sums[_BOTH]
     cross = sums[_ALL] / n - sums[_WITH_A] / n_a - sums[_WITH_B] / n_b
     variance = apart + sums[_SQUARES] / both**2 + 2 * cross / both + 2 * sums[_APART] / n_a / n_b
-    reach = np.exp(z * np.sqrt(max(variance, 0.0)))
+    place = min(2 * sums[_SQUARES] / both**2, 1.0) * (len(reaches) - 1)
+    k = min(int(place), len(reaches) - 2)
+    errors = reaches[k] + (place - k) * (reaches[k + 1] - reaches[k])
+    reach = np.exp(errors * np.sqrt(max(variance, 0.0)))
     out[0] = both / n_a / n_b * n
     out[1], out[2] = out[0] / reach, out[0] * reach

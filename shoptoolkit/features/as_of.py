@@ -22,7 +22,10 @@ from shoptoolkit.contract import ContractError
 from shoptoolkit.contract.clock import local_day, zone
 from shoptoolkit.contract.lines import line_amount
 from shoptoolkit.contract.schemas import EVENT_KINDS
-from shoptoolkit.features.timeline import DAY, moments, numbered, read_pair, timeline
+from shoptoolkit.features.given import check_flag
+from shoptoolkit.features.in_time import moments
+from shoptoolkit.features.sessions import plural
+from shoptoolkit.features.timeline import DAY, numbered, read_pair, timeline
 
 if TYPE_CHECKING:
     from shoptoolkit.contract.arrays import Ints
@@ -38,7 +41,6 @@ _NEEDS = {  # the columns that a feature looks at, where a log may lack them
     "shares": ("source",),
 }
 _RHYTHM = ("purchase_gaps", "mean_gap_days", "gap_cv")
-_PLURALS = {"watch": "watches", "search": "searches"}
 _MONEY = {"spend": "purchase", "refunded": "refund"}  # the kind of event whose money it is
 _LIVE = "live"  # the source of what is watched live
 _CENTS, _MICROSECONDS = 100, 1_000_000
@@ -104,8 +106,7 @@ class FeatureSpec:
         if self.kinds is not None:
             object.__setattr__(self, "kinds", _named("kinds", self.kinds, EVENT_KINDS))
         for name in ("counts", "recency", "rhythm"):
-            if not isinstance(value := getattr(self, name), bool):
-                raise TypeError(f"{name} is {value!r}; it must be True or False.")
+            check_flag(name, getattr(self, name))
         zone(self.timezone)
 
     @property
@@ -116,7 +117,7 @@ class FeatureSpec:
     @property
     def columns(self) -> list[str]:
         """Names of the features, in the order of the result."""
-        counts = [_PLURALS.get(kind, f"{kind}s") for kind in self.counted] if self.counts else []
+        counts = [plural(kind) for kind in self.counted] if self.counts else []
         shares = [f"{source}_share" for source in self.sources]
         names = (*counts, *self.sums, *self.distinct, *shares)
         windowed = [f"{name}_{days}d" for name in names for days in self.windows_days]

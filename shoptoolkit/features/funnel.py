@@ -14,9 +14,10 @@ import polars as pl
 
 from shoptoolkit.contract import ContractError, Events, require, wilson
 from shoptoolkit.contract.arrays import Floats, Ints
-from shoptoolkit.contract.check import check_level, check_number, listed
+from shoptoolkit.contract.check import check_level, check_number
 from shoptoolkit.contract.schemas import EVENT_KINDS
 from shoptoolkit.contract.show import html_table
+from shoptoolkit.features.given import group_of, texts, whole
 from shoptoolkit.features.in_time import first_rows, in_time, moments
 
 _HOUR = 3_600_000_000  # microseconds
@@ -120,7 +121,7 @@ def _named(steps: Any) -> list[tuple[str, list[str]]]:
     if isinstance(steps, str) or not np.iterable(steps):
         raise TypeError(f"steps is {steps!r}; it must name several kinds of events, e.g. ('view', 'purchase').")
     pairs = steps.items() if isinstance(steps, Mapping) else ((one, one) for one in steps)
-    named = [(str(name), listed(kinds)) for name, kinds in pairs]
+    named = [(str(name), texts(f"steps: {name!r}", kinds)) for name, kinds in pairs]
     if not 2 <= len(named) <= _MOST:
         raise ValueError(f"steps names {len(named)}; a funnel has from 2 to {_MOST} steps.")
     for name, kinds in named:
@@ -133,9 +134,7 @@ def groups_of(log: pl.DataFrame, by: str | None) -> pl.DataFrame:
     """Each customer with the one group they are in: customer_id, group; empty if the log is not split."""
     if by is None:
         return pl.DataFrame(schema={"customer_id": log.schema["customer_id"], "group": pl.String})
-    if by not in log.columns:
-        raise ContractError(f"events: by is {by!r}, and there is no such column. It has: {', '.join(log.columns)}.")
-    pairs = log.select("customer_id", group=pl.col(by).cast(pl.String).fill_null("unknown")).unique()
+    pairs = log.select("customer_id", group=group_of(log, by)).unique()
     several = pairs.filter(pairs["customer_id"].is_duplicated()).sort("customer_id", "group")
     if len(several):
         raise ContractError(
@@ -155,7 +154,7 @@ def _reached(log: pl.DataFrame, named: list[tuple[str, list[str]]], within_hours
     rows = in_time(log.select("customer_id", "at", "event").filter(pl.col("event").is_in(used)))
     first = np.flatnonzero(first_rows(rows))
     bits = serves[rows["event"].to_physical().to_numpy()]
-    window = round(within_hours * _HOUR)
+    window = whole(within_hours, _HOUR)
     made = deepest_chains(np.append(first, len(rows)), moments(rows["at"]), bits, len(named), window)
     began = made[:, 0] != NEVER
     if not began.any():

@@ -37,13 +37,13 @@ def in_time(log: pl.DataFrame, columns: Sequence[str] | None = None) -> pl.DataF
 
 
 def first_rows(log: pl.DataFrame) -> Flags:
-    """In a log in time: is a row the first of its customer?"""
+    """In rows sorted by customer: is a row the first of its customer?"""
     customer = log["customer_id"]
     return (customer != customer.shift()).fill_null(True).to_numpy()
 
 
 def moments(column: pl.Series) -> Ints:
-    """Moments as microseconds."""
+    """Moments as microseconds since 1970."""
     return column.to_physical().to_numpy()
 
 

@@ -22,6 +22,7 @@ from shoptoolkit.contract.arrays import Flags
 from shoptoolkit.contract.check import check_level, check_number
 from shoptoolkit.contract.schemas import EVENT_KINDS
 from shoptoolkit.contract.show import html_table
+from shoptoolkit.features.given import whole
 from shoptoolkit.features.timeline import read_pair
 
 Build: TypeAlias = Callable[[pl.DataFrame, pl.DataFrame], Any]
@@ -140,7 +141,7 @@ def search_leaks(
         `build` is no function, or returns no frame.
     ValueError
         `build` returns another number of rows than there are requests, differs between two runs on the same log, or
-        raises; no request has both a past and a future; `n_requests` or `level` is out of its range.
+        fails on a perturbed one; no request has both a past and a future; `n_requests` or `level` is out of its range.
 
     References
     ----------
@@ -166,7 +167,7 @@ def search_leaks(
     asked, log = read_pair(events, requests, made=())
     known_at, as_of = log.select(pl.coalesce("^known_at$", "at")).to_series(), asked["as_of"]
     rng = np.random.default_rng(rng)
-    chosen = _chosen(asked, log.select("customer_id", known_at=known_at), int(n_requests), rng)
+    chosen = _chosen(asked, log.select("customer_id", known_at=known_at), whole(n_requests), rng)
     given, theirs = to_polars(events), to_polars(requests)
     before = _settled(build, given, theirs)
     changes = [

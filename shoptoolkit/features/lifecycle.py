@@ -17,6 +17,8 @@ from shoptoolkit.contract.arrays import Ints
 from shoptoolkit.contract.check import check_number, choose
 from shoptoolkit.contract.clock import day_of, local_day
 from shoptoolkit.contract.show import html_table
+from shoptoolkit.features.given import whole
+from shoptoolkit.features.in_time import first_rows
 
 _STEP = {"week": "1w", "month": "1mo", "quarter": "1q"}
 
@@ -112,9 +114,11 @@ def lifecycle(
     days = table.select("customer_id", day=local_day("ordered_at", timezone=timezone)).filter(pl.col("day") < end)
     starts = _starts(days["day"], end, _STEP[period])
     if len(starts) < 2:
-        raise ValueError(f"as_of is {as_of}, and no {period} with orders is over by then; take a shorter period.")
+        raise ValueError(
+            f"as_of is {as_of}, and no {period} with orders is over by then; take a shorter period, or a later as_of."
+        )
     names = ["new" if known else "first_seen", "active", "returned", "quiet", "lapsed"]
-    counts = _counts(days.filter(pl.col("day") < starts[-1]), _numbers(starts), int(lapse_days))
+    counts = _counts(days.filter(pl.col("day") < starts[-1]), _numbers(starts), whole(lapse_days))
     long = pl.DataFrame(counts, schema=names).with_columns(period_start=starts[:-1]).unpivot(index="period_start")
     long = long.rename({"variable": "state", "value": "n_customers"}).sort("period_start", maintain_order=True)
     return Lifecycle(
@@ -142,9 +146,7 @@ def _counts(days: pl.DataFrame, starts: Ints, lapse_days: int) -> Ints:
     days = days.sort("customer_id", "day")
     day, n = _numbers(days["day"]), len(starts) - 1
     period = np.searchsorted(starts, day, side="right") - 1
-    begins = (
-        days.select((pl.col("customer_id") != pl.col("customer_id").shift()).fill_null(True)).to_series().to_numpy()
-    )
+    begins = first_rows(days)
     opens = begins | np.append(True, np.diff(period) != 0)  # the customer's first order in a period
     gap = np.append(0, np.diff(day))
     ordered = [opens & begins, opens & ~begins & (gap <= lapse_days), opens & ~begins & (gap > lapse_days)]

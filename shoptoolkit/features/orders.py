@@ -15,8 +15,10 @@ import polars as pl
 
 from shoptoolkit.contract import ContractError, Events, Orders, require
 from shoptoolkit.contract.arrays import Ints
-from shoptoolkit.contract.clock import day_of, local_day, moment
+from shoptoolkit.contract.check import check_number
+from shoptoolkit.contract.clock import day_of, local_day, moment, zone
 from shoptoolkit.contract.lines import line_amount, moves_money, order_key, pieces
+from shoptoolkit.features.given import check_flag, texts
 
 _ORDER, _ITEM = ["customer_id", "order_id"], ["customer_id", "item_id"]
 _MONEY = ("gross_revenue", "refunded", "revenue")
@@ -29,7 +31,7 @@ def orders(
     as_of: datetime | date | str | None = None,
     timezone: str = "UTC",
     history_known: bool = False,
-    keep: Sequence[str] = (),
+    keep: str | Sequence[str] = (),
 ) -> pl.DataFrame:
     """The shop's orders: lines of one order together, refunds set against the order they belong to.
 
@@ -71,9 +73,13 @@ def orders(
         The events break their contract, have no purchase, or lack a column of `keep`.
     ValueError
         `keep` names a column that orders have anyway, or no event lies before `as_of`.
+    TypeError
+        `history_known` is neither True nor False; `keep` lists what is no text.
     """
+    check_flag("history_known", history_known)
+    zone(timezone)
     lines = require(events, Events)
-    _check_keep(keep := [keep] if isinstance(keep, str) else list(keep), lines.columns)
+    _check_keep(keep := texts("keep", keep), lines.columns)
     lines = _before(lines, as_of, timezone)
     if not (lines["event"] == "purchase").any():
         raise ContractError("events: no row is a purchase, so there are no orders.")
@@ -124,8 +130,7 @@ def rfm(orders: Any, *, as_of: datetime | date | str, timezone: str = "UTC", bin
     ----------
     Hughes (1994), Strategic Database Marketing.
     """
-    if bins < 2:
-        raise ValueError(f"bins is {bins}; at least 2 are needed to tell customers apart.")
+    check_number("bins", bins, least=2, whole=True)
     today = day_of(as_of, timezone=timezone)
     seen = require(orders, Orders)
     later = int((seen.select(local_day("ordered_at", timezone=timezone)).to_series() >= today).sum())

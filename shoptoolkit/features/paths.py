@@ -14,11 +14,14 @@ import polars as pl
 from shoptoolkit.contract import ContractError, Events, require, wilson
 from shoptoolkit.contract.arrays import Flags, Ints
 from shoptoolkit.contract.check import check_level, check_number, choose
+from shoptoolkit.contract.estimates import z_of
 from shoptoolkit.contract.show import html_table
+from shoptoolkit.features.given import check_column, group_of
 from shoptoolkit.features.in_time import first_rows, in_time
 from shoptoolkit.features.sessions import numbers
 
 START, END = "(start)", "(end)"
+_LEAST_FREEDOM = 0.2  # below it Student's reach is millions of errors, and the interval is from 0 to 1 anyhow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -83,9 +86,12 @@ def transitions(
     Notes
     -----
     The share p of `to` among the leavings of `from` is a ratio of totals over customers. Its variance is the ratio
-    estimator's, m / (m - 1) * sum((x - p n)^2) / sum(n)^2 over m customers with n leavings, x of them to `to` (Cochran
-    1977, ch. 6). It gives an effective number of leavings (n over the design effect, at least 1; where all leavings
-    agree, the number of customers), on which Wilson's interval stands.
+    estimator's, sum((x - p n)^2) / sum(n)^2 over customers with n leavings, x of them to `to` (Cochran 1977, ch. 6), by
+    1 - 2 sum(n^3) / (sum(n) sum(n^2)) + sum(n^2) / sum(n)^2, the part of it that is left as p is drawn to those who
+    leave most (1 - 1 / m for m customers alike; Bell and McCaffrey 2002). It gives an effective number of leavings:
+    n over the design effect, at least 1, by (t / z)^2, Student's t with sum(n)^2 / sum(n^2) - 1 degrees of freedom
+    (Korn and Graubard 1998); where all leavings agree, the number of customers. On it stands Wilson's interval. Where
+    two or three customers make most leavings, it is nearly from 0 to 1, as it should be.
 
     Raises
     ------
@@ -97,7 +103,8 @@ def transitions(
 
     References
     ----------
-    Cochran (1977), Sampling Techniques, 3rd ed., ch. 6; Wilson (1927), JASA 22, 209-212.
+    Cochran (1977), Sampling Techniques, 3rd ed., ch. 6; Korn and Graubard (1998), Survey Methodology 24, 193-201; Bell
+    and McCaffrey (2002), Survey Methodology 28, 169-181; Wilson (1927), JASA 22, 209-212.
 
     Examples
     --------
@@ -112,10 +119,9 @@ def transitions(
     check_number("gap_minutes", gap_minutes)
     choose("within", within, ("session", "customer"))
     log = require(events, Events)
-    for option, name in (("of", of), ("by", by)):
-        if name is not None and name not in log.columns:
-            raise ContractError(f"events: {option} is {name!r}, which is not in {', '.join(log.columns)}.")
-    kept, is_first = _in_paths(log, of=of, within=within, gap_minutes=gap_minutes, by=by)
+    check_column(log, "of", of)
+    group = group_of(log, by)
+    kept, is_first = _in_paths(log, of=of, within=within, gap_minutes=gap_minutes, by=by, group=group)
     states, groups = (kept[name].unique().sort() for name in ("state", "group"))
     pairs = _with_bounds(_counts(kept, is_first, states, groups), level)
     base, names = len(states) + 1, pl.Series([START, *states.cast(pl.String), END])
@@ -130,14 +136,13 @@ def transitions(
 
 
 def _in_paths(
-    log: pl.DataFrame, *, of: str, within: str, gap_minutes: float, by: str | None
+    log: pl.DataFrame, *, of: str, within: str, gap_minutes: float, by: str | None, group: pl.Expr
 ) -> tuple[pl.DataFrame, Flags]:
     """The rows with a state, in time (customer_id, state, group), and which of them begin a path."""
     rows = in_time(log, list(dict.fromkeys(("customer_id", "at", of, by or of))))
     is_new = first_rows(rows).copy()
     if within == "session":
         is_new[1:] |= np.diff(numbers(rows, gap_minutes=gap_minutes)[0]) != 0
-    group = pl.lit("all") if by is None else pl.col(by).cast(pl.String).fill_null("unknown")
     path = pl.lit(pl.Series(is_new)).cum_sum()
     kept = rows.select("customer_id", state=of, group=group.cast(pl.Categorical), path=path).drop_nulls("state")
     is_first = (kept["path"] != kept["path"].shift()).fill_null(True)
@@ -179,10 +184,13 @@ def _counts(kept: pl.DataFrame, is_first: Flags, states: pl.Series, groups: pl.S
         .group_by("code")
         .agg(n=pl.col("x").sum(), x_squares=(pl.col("x") ** 2).sum(), products=(pl.col("x") * pl.col("of")).sum())
     )
+    cubes = (pl.col("of").cast(pl.Int128) * pl.col("of") ** 2).sum().cast(pl.Float64)
     totals = (
         pl.DataFrame({"left": code[leaving] // (len(states) + 1), "of": n})
         .group_by("left")
-        .agg(total=pl.col("of").sum(), squares=(pl.col("of") ** 2).sum(), customers=pl.len().cast(pl.Int64))
+        .agg(
+            total=pl.col("of").sum(), squares=(pl.col("of") ** 2).sum(), cubes=cubes, customers=pl.len().cast(pl.Int64)
+        )
     )
     return pairs.with_columns(left=pl.col("code") // (len(states) + 1)).join(totals, on="left").sort("code")
 
@@ -195,14 +203,21 @@ def _runs(code: Ints, is_new: Flags) -> Ints:
 def _with_bounds(pairs: pl.DataFrame, level: float) -> pl.DataFrame:
     """Shares of the leavings, with Wilson's bounds on their effective number."""
     table = pairs.with_columns(share=pl.col("n") / pl.col("total"))
-    low, high = wilson(table["share"], table.select(_effective()).to_series(), level)
+    low, high = wilson(table["share"], _effective(table, level), level)
     return table.with_columns(low=pl.Series(low), high=pl.Series(high))
 
 
-def _effective() -> pl.Expr:
-    """The effective number of leavings: their number over the design effect of customers."""
+def _effective(table: pl.DataFrame, level: float) -> pl.Series:
+    """The effective number of leavings: their number over the design effect of customers and Student's for z."""
+    from scipy.stats import t
+
     share, total, customers = pl.col("share"), pl.col("total"), pl.col("customers")
     squares = pl.col("x_squares") - 2 * share * pl.col("products") + share**2 * pl.col("squares")
-    design = squares * customers / (customers - 1) / (total * share * (1 - share))
+    concentration = pl.col("squares") / total**2
+    shrunk = 1 - 2 * pl.col("cubes") / pl.col("squares") / total + concentration
+    design = squares / shrunk / (total * share * (1 - share))
+    freedom, which = np.unique(table.select(1 / concentration - 1).to_series(), return_inverse=True)
+    reach = (t.isf((1 - level) / 2, np.maximum(freedom, _LEAST_FREEDOM)) / z_of(level))[which] ** 2
     agree = (customers == 1) | (share == 1)
-    return pl.when(agree).then(customers).when(customers == total).then(total).otherwise(total / design.clip(1))
+    number = pl.when(customers == total).then(total).otherwise(total / design.clip(1) / pl.Series(reach))
+    return table.select(pl.when(agree).then(customers).otherwise(number)).to_series()

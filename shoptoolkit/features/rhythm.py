@@ -16,12 +16,13 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from shoptoolkit.contract import ContractError, EstimateTable, Orders, estimate_row, refused_row, require
+from shoptoolkit.contract import EstimateTable, Orders, estimate_row, refused_row, require
 from shoptoolkit.contract.arrays import Floats, Ints
 from shoptoolkit.contract.check import check_level
 from shoptoolkit.contract.clock import day_of, local_day
 from shoptoolkit.contract.estimates import z_of
 from shoptoolkit.contract.show import html_table
+from shoptoolkit.features.given import group_of
 
 _GAPS = 5  # of a customer, below which no shape is told
 _CUSTOMERS = 30  # of a group, below which no regularity is told
@@ -152,9 +153,7 @@ def rhythm(
 
 def _days(orders: pl.DataFrame, by: str | None, end: date, timezone: str) -> pl.DataFrame:
     """Customers' days with an order: the gap before (null at the first), the wait for the next or `end`, in days."""
-    if by is not None and by not in orders.columns:
-        raise ContractError(f"orders: by is {by!r}, not in {', '.join(orders.columns)}.")
-    group = pl.lit("all") if by is None else pl.col(by).cast(pl.String).fill_null("unknown")
+    group = group_of(orders, by, whose="orders")
     seen = orders.select("customer_id", "ordered_at", group=group, day=local_day("ordered_at", timezone=timezone))
     seen = seen.filter(pl.col("day") < end).sort("customer_id", "ordered_at", "group")
     is_same = (pl.col("customer_id") == pl.col("customer_id").shift()).fill_null(False)

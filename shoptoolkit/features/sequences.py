@@ -13,7 +13,9 @@ import polars as pl
 
 from shoptoolkit.contract import ContractError, Events
 from shoptoolkit.contract.arrays import Ints
-from shoptoolkit.contract.check import check_number, listed
+from shoptoolkit.contract.check import check_number
+from shoptoolkit.features.given import texts, whole
+from shoptoolkit.features.in_time import moments
 from shoptoolkit.features.timeline import DAY, read_pair, timeline
 
 _ADDED = ("n_known", "days_before")
@@ -53,6 +55,8 @@ def sequences(events: Any, requests: Any, *, columns: str | Sequence[str] = ("ev
         `columns`; a request column has the name of a column to be made.
     ValueError
         `last` is no whole number of at least 1; `columns` names one twice, or `n_known` or `days_before`.
+    TypeError
+        `columns` lists what is no text.
 
     Examples
     --------
@@ -67,16 +71,16 @@ def sequences(events: Any, requests: Any, *, columns: str | Sequence[str] = ("ev
     from shoptoolkit.features.kernels import known, last_known
 
     check_number("last", last, least=1, whole=True)
-    named = _named(listed(columns))
+    named = _named(texts("columns", columns))
     asked, log = read_pair(events, requests, made=(*named, *_ADDED))
     if absent := [name for name in named if name not in log.columns]:
         raise ContractError(f"events: columns has {', '.join(map(repr, absent))}, not in {', '.join(log.columns)}.")
     ties = [name for name in ("event", *Events.fields, *named) if name in log.columns]
     line, rows = timeline(asked, log, columns=["known_at", *named], ties=list(dict.fromkeys(ties)))
     n_known = known(line)
-    first = np.concatenate([[0], np.cumsum(np.minimum(n_known, int(last)))])
+    first = np.concatenate([[0], np.cumsum(np.minimum(n_known, whole(last)))])
     place = last_known(line, first)
-    as_of = np.repeat(asked["as_of"].to_physical().to_numpy(), np.diff(first))
+    as_of = np.repeat(moments(asked["as_of"]), np.diff(first))
     lists = {name: rows[name][place] for name in named} | {"days_before": pl.Series((as_of - line.at[place]) / DAY)}
     return asked.with_columns(
         pl.Series("n_known", n_known), *(_cut(column, first).alias(name) for name, column in lists.items())

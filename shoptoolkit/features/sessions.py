@@ -14,9 +14,10 @@ import polars as pl
 
 from shoptoolkit.contract import ContractError, Events, require
 from shoptoolkit.contract.arrays import Ints
-from shoptoolkit.contract.check import check_number, listed
+from shoptoolkit.contract.check import check_number
 from shoptoolkit.contract.lines import line_amount
 from shoptoolkit.contract.schemas import EVENT_KINDS
+from shoptoolkit.features.given import check_flag, texts, whole
 from shoptoolkit.features.in_time import first_rows, in_time, moments
 
 _MINUTE = 60_000_000  # microseconds
@@ -24,7 +25,7 @@ _NEW = ("session_number", "entry", "entry_source")
 
 
 def sessions(
-    events: Any, *, gap_minutes: float = 30.0, new_campaign: bool = False, paid: Sequence[str] = ("paid",)
+    events: Any, *, gap_minutes: float = 30.0, new_campaign: bool = False, paid: str | Sequence[str] = ("paid",)
 ) -> pl.DataFrame:
     """Which events are one visit, and did the customer come unprompted or through an ad?
 
@@ -56,6 +57,8 @@ def sessions(
         The events break their contract, lack `campaign_id` where it is asked for, or have one of the new columns.
     ValueError
         `gap_minutes` is no number, or below 0.
+    TypeError
+        `new_campaign` is neither True nor False; `paid` lists what is no text.
 
     Examples
     --------
@@ -67,6 +70,8 @@ def sessions(
     [(1, 'paid'), (1, 'paid'), (2, 'organic')]
     """
     check_number("gap_minutes", gap_minutes)
+    check_flag("new_campaign", new_campaign)
+    ads = texts("paid", paid)
     log = require(events, Events)
     if taken := [name for name in _NEW if name in log.columns]:
         raise ContractError(f"events: {', '.join(map(repr, taken))} would be overwritten; rename or drop.")
@@ -75,7 +80,7 @@ def sessions(
     rows = in_time(log)
     number, told = numbers(rows, gap_minutes=gap_minutes, new_campaign=new_campaign)
     source = rows["source"].gather(told) if "source" in rows.columns else pl.lit(None, pl.String)
-    way = pl.when(pl.col("entry_source").is_in(listed(paid))).then(pl.lit("paid")).otherwise(pl.lit("organic"))
+    way = pl.when(pl.col("entry_source").is_in(ads)).then(pl.lit("paid")).otherwise(pl.lit("organic"))
     return rows.with_columns(pl.Series("session_number", number), entry_source=source).with_columns(
         entry=pl.when(pl.col("entry_source").is_not_null()).then(way)
     )
@@ -91,7 +96,7 @@ def numbers(rows: pl.DataFrame, *, gap_minutes: float, new_campaign: bool = Fals
         campaign = codes.cast(pl.Int64).fill_null(-1).to_numpy()
     if "source" in rows.columns:
         has_source = rows["source"].is_not_null().to_numpy()
-    return number_sessions(first_rows(rows), moments(rows["at"]), round(gap_minutes * _MINUTE), campaign, has_source)
+    return number_sessions(first_rows(rows), moments(rows["at"]), whole(gap_minutes, _MINUTE), campaign, has_source)
 
 
 def summarise_sessions(sessions: Any) -> pl.DataFrame:
@@ -133,7 +138,7 @@ def summarise_sessions(sessions: Any) -> pl.DataFrame:
     begin = np.flatnonzero(first_rows(rows) | (number != number.shift()).fill_null(True).to_numpy())
     last = np.append(begin[1:], len(rows)) - 1
     kind, at = rows["event"].to_physical().to_numpy(), rows["at"]
-    counts = {_plural(name): np.add.reduceat(kind == k, begin, dtype=np.int64) for k, name in enumerate(EVENT_KINDS)}
+    counts = {plural(name): np.add.reduceat(kind == k, begin, dtype=np.int64) for k, name in enumerate(EVENT_KINDS)}
     cents = pl.when(pl.col("event") == "purchase").then(line_amount(rows.columns) * 100)
     watched: Any = pl.lit(None, pl.Float64)  # not measured is not zero
     if "watch_seconds" in rows.columns:
@@ -154,7 +159,8 @@ def summarise_sessions(sessions: Any) -> pl.DataFrame:
     )
 
 
-def _plural(kind: str) -> str:
+def plural(kind: str) -> str:
+    """The name of a column that counts rows of a kind."""
     return kind + ("es" if kind.endswith("ch") else "s")
 
 

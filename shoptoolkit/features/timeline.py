@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 
 from shoptoolkit.contract import ContractError, Events, Requests, require
+from shoptoolkit.features.in_time import moments
 
 if TYPE_CHECKING:
     from shoptoolkit.contract.arrays import Ints
@@ -57,11 +58,6 @@ def timeline(
     known_at = moments(rows["known_at"].fill_null(rows["at"])) if "known_at" in rows.columns else at
     sort_within(first_event, arrival, known_at)
     return Timeline(first_event, at, known_at, arrival, first_request, as_of[row], row), rows
-
-
-def moments(column: pl.Series) -> Ints:
-    """Microseconds since 1970."""
-    return column.to_physical().to_numpy()
 
 
 def numbered(column: pl.Series, values: pl.Series) -> Ints:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
+from shoptoolkit.contract.check import check_number
 from shoptoolkit.figures.style import (
     FAINT,
     GRID,
@@ -117,8 +118,9 @@ def affinity(affinity: Affinity, *, ax: Axes | None = None, top: int = 12) -> Ax
     from matplotlib.colors import LinearSegmentedColormap
     from matplotlib.patches import Rectangle
 
+    check_number("top", top, least=2, whole=True)
     table = affinity.table
-    sizes = table.select("a", "n_a").unique().sort("n_a", "a", descending=[True, False]).head(top).rows()
+    sizes = table.select("a", "n_a").unique().sort("n_a", "a", descending=[True, False]).head(int(top)).rows()
     if not sizes:
         raise ValueError(f"affinity has no pair in {affinity.n:,} {affinity.within}s; lower at_least.")
     place = {name: k for k, (name, _) in enumerate(sizes)}
@@ -138,8 +140,8 @@ def affinity(affinity: Affinity, *, ax: Axes | None = None, top: int = 12) -> Ax
     ax.set(
         xlim=(-0.5, len(sizes) - 0.5), ylim=(len(sizes) - 0.5, -0.5), xticks=range(len(sizes)), yticks=range(len(sizes))
     )
-    ax.set_xticklabels(names, rotation=40, ha="right")
-    ax.set_yticklabels([f"{name}   n = {n:,}" for name, n in sizes])
+    ax.set_xticklabels(names, rotation=40, ha="right", parse_math=False)
+    ax.set_yticklabels([f"{name}   n = {n:,}" for name, n in sizes], parse_math=False)
     ax.grid(False)
     ax.tick_params(length=0)
     ax.spines["bottom"].set_visible(False)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from datetime import datetime, timedelta
 from itertools import permutations
-from statistics import NormalDist
 
 import numpy as np
 import polars as pl
@@ -13,6 +13,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
+from scipy.stats import t
 
 from shoptoolkit.contract import ContractError
 from shoptoolkit.features import affinity
@@ -33,7 +34,6 @@ def events_of(rows, *, event="purchase"):
 
 def slow_pairs(rows, within, at_least, most, level):
     """The definition: sets of units, and the sum over customers of their squared moves of the log lift."""
-    z = NormalDist().inv_cdf(0.5 + level / 2)
     baskets = {}
     for who, order, item in rows:
         if item is not None:
@@ -54,6 +54,9 @@ def slow_pairs(rows, within, at_least, most, level):
                 moves[key[0]] = moves.get(key[0], 0) + sum(
                     sign * (key in units) / len(units) for units, sign in parts if units
                 )
+            times = Counter(key[0] for key in both).values()
+            concentration = sum(share**2 for share in times) / len(both) ** 2
+            z = t.isf((1 - level) / 2, max(1, 1 / concentration - 1))
             reach = math.exp(z * math.sqrt(math.fsum(move**2 for move in moves.values())))
             counts = (len(both), len(has[a]), len(has[b]), len(both) / n, len(both) / len(has[a]))
             found.append((a, b, *counts, lift, lift / reach, lift * reach))
@@ -88,7 +91,7 @@ def test_pairs_are_those_of_the_definition(rows, within, at_least, most, level):
     assert told.n_unnamed == sum(item is None for *_, item in rows)
     assert [row[:7] for row in told.table.rows()] == [row[:7] for row in expected]
     for row, slow in zip(told.table.rows(), expected, strict=True):
-        assert row[7:] == pytest.approx(slow[7:], rel=1e-9)
+        assert row[7:] == pytest.approx(slow[7:], rel=1e-5)
 
 
 WORLD = shop(rng=3, n_customers=400, days=200)
@@ -150,6 +153,24 @@ def test_cover_of_independent_items_whatever_customers_are_like(certify):
         told = affinity(events_of(rows), level=0.9).table
         pairs = told.filter(pl.col("a") < pl.col("b"), pl.col("b") != "d")
         return (pairs["low"] <= 1).to_numpy() & (pairs["high"] >= 1).to_numpy()
+
+    certify(hits, level=0.9)
+
+
+@pytest.mark.certify
+def test_cover_where_few_customers_make_most_orders(certify):
+    """One in ten orders fifteen times as often; by the normal law the interval of 90 % would hold 84 %."""
+
+    def hits(seed):
+        rng = np.random.default_rng(seed)
+        who = np.repeat(np.arange(40), (1 + rng.geometric(0.15, 40)) * np.where(rng.random(40) < 0.1, 15, 1))
+        taste = rng.beta(1.0, 2.0, (40, 2))
+        has = rng.random((len(who), 2)) < taste[who]
+        rows = [(int(who[i]), int(i), "ab"[k]) for i, k in zip(*np.nonzero(has), strict=True)]
+        rows += [(int(one), i, "d") for i, one in enumerate(who)]
+        table = affinity(events_of(rows), level=0.9, at_least=5).table
+        row = table.filter(pl.col("a") == "a", pl.col("b") == "b").row(0, named=True)
+        return [row["low"] <= 1 <= row["high"]]
 
     certify(hits, level=0.9)
 

@@ -200,7 +200,7 @@ LOG = events_of([(1, 0, "view", 0), (1, 1, "cart", 0)])
         ({"within_hours": -1}, ValueError, "within_hours is -1; it must be a number"),
         ({"within_hours": float("inf")}, ValueError, "within_hours is inf; it must be a number"),
         ({"level": 95}, ValueError, "level is 95"),
-        ({"by": "land"}, ContractError, "by is 'land', and there is no such column. It has: customer_id, at"),
+        ({"by": "land"}, ContractError, "by is 'land', not in customer_id, at"),
         (
             {"by": "event"},
             ContractError,

@@ -137,7 +137,7 @@ def test_a_refund_known_only_later_is_not_looked_at():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"bins": 1}, "bins is 1; at least 2 are needed to tell customers apart"),
+        ({"bins": 1}, "bins is 1; it must be a whole number >= 2"),
         ({"as_of": "2025-01-01"}, "as_of is 2025-01-01, and .* orders? lie on or after it"),
         ({"timezone": "Paris"}, "timezone is 'Paris'"),
     ],

@@ -91,3 +91,16 @@ def test_nothing_to_draw_is_said_in_words():
     alone = WORLD.events.with_columns(category=pl.lit("tea"))
     with pytest.raises(ValueError, match=r"affinity has no pair in [\d,]+ orders; lower at_least"):
         figures.affinity(features.affinity(alone))
+
+
+@pytest.mark.parametrize("top", [None, "6", 1, 2.5, -3])
+def test_so_many_categories_is_a_whole_number(top):
+    with pytest.raises(ValueError, match=r"top is .*; it must be a whole number >= 2"):
+        figures.affinity(AFFINITY, top=top)
+
+
+def test_a_dollar_in_a_name_begins_no_formula():
+    events = pl.concat(WORLD.events.with_columns(category=pl.lit(name)) for name in ("$0_$", "$5$"))
+    ax = figures.affinity(features.affinity(events))
+    ax.figure.canvas.draw()
+    assert {label.get_text() for label in ax.get_xticklabels()} == {"$0_$", "$5$"}
