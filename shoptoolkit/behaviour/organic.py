@@ -135,7 +135,8 @@ def organic_share(
     check_span("horizon_days", horizon_days)
     check_span("window_days", window_days, example="7")
     check_number("gap_minutes", gap_minutes)
-    log, paid, window = require(events, Events), listed(paid), f"no paid touch in {window_days:g} days"
+    end, paid, window = day_of(as_of, timezone=timezone), _texts(paid), f"no paid touch in {window_days:g} days"
+    log = known_before(events, moment(end, timezone=timezone))
     refused = {_SESSION: (unpaid := _unpaid(log, paid)), window: unpaid, _HOLDOUT: _NO_HOLDOUT}
     if "campaign_id" in log.columns and log["campaign_id"].count():
         refused[window] = None
@@ -147,7 +148,6 @@ def organic_share(
         told |= {"estimand": among, "horizon_days": float(horizon_days)}
         if unseen := _unseen(people, log, as_of, timezone, horizon_days):
             return EstimateTable.from_rows(_rows({}, dict.fromkeys(refused, unseen), told, len(people)))
-        log = log.join(people, on="customer_id", how="semi")
     orders = _orders(log, paid, gap_minutes, as_of, timezone)
     orders = orders.with_columns(_untouched(log, orders, paid, window_days).alias(window))
     counts = _counts(orders, people, horizon_days, window)

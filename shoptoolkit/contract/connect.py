@@ -30,13 +30,14 @@ _ADDRESS = re.compile(
     r"(?P<scheme>\w+)://([^/@:?#\s]*(:[^/@?#\s]*)?@)?(?P<rest>[^/@:?#\s]*(:\d+)?(/[^/@?#]*)*)(\?[^@]*)?"
 )
 _PASSWORD = re.compile(r"(\w://[^\s:/@\"'<>]*:)[^\s\"'<>]*@|([?&;]password=)[^\s&\"'<>]+", re.IGNORECASE)
-_NAME = re.compile(r"\w+(\.\w+)*")
+_NEARLY = re.compile(rf"\s*(jdbc:)?({'|'.join(_PORTS)})(\+\w+)?:|.*\b(password|pwd)\s*=", re.IGNORECASE | re.DOTALL)
+_NAME = re.compile(r'(\w+|"[^"]+")(\.(\w+|"[^"]+"))*')
 
 
 def kind_of(source: Any) -> str | None:
     """Tell "Delta table", "Iceberg table" or "database"; None: files or a frame.
 
-    Raises ContractError for an address of something else, such as a cloud's storage.
+    Raises ContractError for an address of something else, such as a cloud's storage, and for one without "://".
     """
     library = type(source).__module__.split(".")[0]
     known = {module: kind for kind, (module, _) in _NEEDS.items()}
@@ -45,7 +46,12 @@ def kind_of(source: Any) -> str | None:
     if str(source).endswith(".metadata.json"):
         return "Iceberg table"
     if "://" not in str(source):
-        return "Delta table" if (Path(source) / "_delta_log").is_dir() else None
+        if _NEARLY.match(str(source)):  # not shown, as it may hold a password
+            raise ContractError(
+                "source looks like the address of a database, and is none: write it as text, like "
+                "'postgresql://user:$PASSWORD@server:5432/shop' or 'sqlite:///path/of/shop.db'."
+            )
+        return "Delta table" if os.path.isdir(os.path.join(source, "_delta_log")) else None
     if str(source).split("://")[0] not in _PORTS:
         raise ContractError(
             f"source is {shown(source)!r}; of addresses, those of databases are read ({', '.join(_PORTS)}). For a "
@@ -72,7 +78,7 @@ def read_table(source: Any, kind: str, *, query: str | None = None) -> pl.DataFr
 
 
 def _from_database(uri: str, query: str | None) -> pl.DataFrame:
-    if not query or not query.strip():
+    if not isinstance(query, str) or not query.strip():
         raise ContractError(
             f"source is {shown(uri)!r}, a database, and query is {query!r}; say what to read: query='events', a table, "
             "or query='SELECT ...'."
@@ -80,7 +86,8 @@ def _from_database(uri: str, query: str | None) -> pl.DataFrame:
     what, known = f"source is {shown(uri)!r}, query is {query!r}", os.environ
     uri = re.sub(r"\$(\w+)", lambda found: quote(known[found[1]], safe="") if found[1] in known else found[0], uri)
     _must_answer(uri)
-    sql = f"SELECT * FROM {query.strip()}" if _NAME.fullmatch(query.strip()) else query
+    name = query.strip("; \t\r\n")
+    sql = f"SELECT * FROM {name}" if _NAME.fullmatch(name) else f"{query}\n"  # the line ends a comment: it is wrapped
     return _told(lambda: pl.read_database_uri(sql, uri, engine="connectorx"), what)
 
 
@@ -101,8 +108,10 @@ def _must_answer(uri: str) -> None:
     if not host or "%" in host:  # a socket
         return
     try:
-        socket.create_connection((host, int(port or _PORTS[scheme])), timeout=10).close()
-    except (OSError, OverflowError) as error:  # the latter for a port above 65535
+        if (number := int(port or _PORTS[scheme])) > 65535:  # some systems would ask what it leaves of 65536
+            raise OSError("a port is at most 65535")
+        socket.create_connection((host, number), timeout=10).close()
+    except OSError as error:
         raise ContractError(f"source is {shown(uri)!r}, where no server answers: {error}.") from error
 
 

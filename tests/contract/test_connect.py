@@ -8,6 +8,7 @@ import uuid
 from datetime import datetime
 from decimal import Decimal
 from importlib import import_module
+from pathlib import Path
 
 import polars as pl
 import pyarrow as pa
@@ -200,7 +201,7 @@ def sqlite(tmp_path):
 
 
 def test_a_table_or_a_query_of_sqlite_is_read(sqlite):
-    for query in ("events", " events\n", "SELECT * FROM events;"):
+    for query in ("events", " events\n", "events;", '"events"', "SELECT * FROM events;", "SELECT * FROM events -- all"):
         is_the_log(read_events(sqlite, query=query), LOG.drop("day"))
     assert len(read_events(sqlite, query="SELECT * FROM events WHERE customer_id = 1").good) == 1
 
@@ -209,6 +210,7 @@ def test_a_table_or_a_query_of_sqlite_is_read(sqlite):
     ("query", "said"),
     [
         (None, r"a database, and query is None; say what to read: query='events', a table, or query='SELECT"),
+        (5, r"a database, and query is 5; say what"),
         ("  ", r"a database, and query is '  '; say what"),
         ("carts", r"query is 'carts': no such table: carts"),
         ("SELEC *", r"query is 'SELEC \*': near .SELEC.: syntax error"),
@@ -286,6 +288,25 @@ def test_a_password_is_in_no_error(address, closed_port):
         read_events(address, query="events")
     chain = [told.value, told.value.__cause__]
     assert SECRET not in "".join(map(repr, chain))
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        Path(f"postgresql://shop:{SECRET}@127.0.0.1/shop"),  # a path has one slash
+        f"postgresql:/shop:{SECRET}@127.0.0.1/shop",
+        f"jdbc:mysql:shop:{SECRET}@127.0.0.1",
+        f"host=127.0.0.1 user=shop password={SECRET}",
+        f"Server=127.0.0.1;User=shop;Pwd={SECRET};",
+    ],
+)
+@pytest.mark.parametrize("query", [None, "events"])
+def test_what_is_nearly_an_address_is_not_shown(address, query):
+    with pytest.raises(
+        ContractError, match="source looks like the address of a database, and is none: write it"
+    ) as told:
+        read_events(address, query=query)
+    assert SECRET not in repr(told.value)
 
 
 def test_a_port_that_cannot_be_is_told():
