@@ -32,6 +32,7 @@ _ADDRESS = re.compile(
 _PASSWORD = re.compile(r"(\w://[^\s:/@\"'<>]*:)[^\s\"'<>]*@|([?&;]password=)[^\s&\"'<>]+", re.IGNORECASE)
 _NEARLY = re.compile(rf"\s*(jdbc:)?({'|'.join(_PORTS)})(\+\w+)?:|.*\b(password|pwd)\s*=", re.IGNORECASE | re.DOTALL)
 _NAME = re.compile(r'(\w+|"[^"]+")(\.(\w+|"[^"]+"))*')
+_SELECT = re.compile(r"(\s|\(|--[^\n]*\n|/\*.*?\*/)*(SELECT|WITH|VALUES)\b", re.IGNORECASE | re.DOTALL)
 
 
 def kind_of(source: Any) -> str | None:
@@ -41,8 +42,9 @@ def kind_of(source: Any) -> str | None:
     """
     library = type(source).__module__.split(".")[0]
     known = {module: kind for kind, (module, _) in _NEEDS.items()}
-    if library in known or not isinstance(source, str | Path):
-        return known.get(library)
+    if not isinstance(source, str | Path):
+        is_table = hasattr(source, "table_uri") or hasattr(source, "metadata_location")  # not a catalog, nor a scan
+        return known.get(library) if is_table else None
     if str(source).endswith(".metadata.json"):
         return "Iceberg table"
     if "://" not in str(source):
@@ -83,11 +85,14 @@ def _from_database(uri: str, query: str | None) -> pl.DataFrame:
             f"source is {shown(uri)!r}, a database, and query is {query!r}; say what to read: query='events', a table, "
             "or query='SELECT ...'."
         )
-    what, known = f"source is {shown(uri)!r}, query is {query!r}", os.environ
+    what, known, name = f"source is {shown(uri)!r}, query is {query!r}", os.environ, query.strip("; \t\r\n")
+    if not (is_name := _NAME.fullmatch(name)) and not _SELECT.match(query):  # a driver would run a DROP as well
+        raise ContractError(
+            f"{what}; it must be the name of a table (an odd one in quotes, '\"my events\"') or a SELECT."
+        )
     uri = re.sub(r"\$(\w+)", lambda found: quote(known[found[1]], safe="") if found[1] in known else found[0], uri)
     _must_answer(uri)
-    name = query.strip("; \t\r\n")
-    sql = f"SELECT * FROM {name}" if _NAME.fullmatch(name) else f"{query}\n"  # the line ends a comment: it is wrapped
+    sql = f"SELECT * FROM {name}" if is_name else f"{query}\n"  # in brackets later; the line ends a last comment
     return _told(lambda: pl.read_database_uri(sql, uri, engine="connectorx"), what)
 
 

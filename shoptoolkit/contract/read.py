@@ -56,7 +56,7 @@ def read_events(
         is taken from the environment) or "sqlite:///path/of/shop.db". Tables need `pip install 'shoptoolkit[lake]'`,
         databases `'shoptoolkit[sql]'`.
     query
-        Of a database, and there needed: the name of a table, or a SELECT.
+        Of a database, and there needed: the name of a table, or a SELECT; nothing else is run.
     columns
         {your column: ours}, e.g. {"user": "customer_id", "ts": "at"}. Other columns are kept; one that had the name
         before becomes e.g. "at_before".
