@@ -110,8 +110,8 @@ def organic_share(
     Labels' intervals are Wilson's (1927) with the effective number of orders; the holdout's is that of the logarithm,
     by the delta method; the difference's is put together from both, with what they owe to the same customers (Zou
     2007), and its p-value is below 1 - level where it leaves out 0. Both arms are taken as drawn independently; dealing
-    arms within strata can only narrow it. Few customers in an arm make intervals too short: with 20 those of
-    95 % for holdout and difference cover about 0.93, with 10 0.9, with 5 0.87. The holdout tells of the experiment's ads;
+    arms within strata can only narrow it. Few customers in an arm make intervals too short: with 20 those of 95 % for
+    holdout and difference cover about 0.93, with 10 0.9, with 5 0.87. The holdout tells of the experiment's ads;
     always-on ads that both arms saw are in both means. Where the log begins within `window_days` of an order, touches
     before it are not seen. A share above 1 says that the ads cost orders.
 
