@@ -89,7 +89,8 @@ def fit_next_item(
     Notes
     -----
     Items of equal score are in the order of a hash of their names, not of popularity or rows: a method cannot win by
-    ties. An item of score 0 is not foreseen.
+    ties. An item of score 0 is not foreseen. With fewer than 20 customers to judge by there is no interval; with 20 to
+    30 that are very unlike each other one of 95 % may cover 0.86.
 
     Raises
     ------
