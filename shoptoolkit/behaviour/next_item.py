@@ -89,7 +89,8 @@ def fit_next_item(
     Notes
     -----
     Items of equal score are in the order of a hash of their names, not of popularity or rows: a method cannot win by
-    ties. An item of score 0 is not foreseen.
+    ties. An item of score 0 is not foreseen. With fewer than 20 customers to judge by there is no interval; with 20 to
+    30 that are very unlike each other one of 95 % may cover 0.86.
 
     Raises
     ------
@@ -116,8 +117,8 @@ def fit_next_item(
     for name, value in {"n": n, "keep": keep, "recent": recent, "neighbours": neighbours}.items():
         check_number(name, value, least=1, whole=True)
     check_level(level)
-    _check_length(n, keep)
-    log, split = _log(events, of, kinds := listed(kinds)), moment(split_at, name="split_at")
+    _check_length(n := int(n), keep := int(keep))
+    log, split = _log(events, of, kinds := listed(kinds, name="kinds")), moment(split_at, name="split_at")
     first, last = log.select(arrival(log).min(), arrival(log).max().alias("last")).row(0)
     if not first < split <= last:
         raise ValueError(f"split_at is {split}; it must lie within the log, after {first} and not after {last}.")
@@ -127,7 +128,9 @@ def fit_next_item(
             f"events: before {split} no row of the kinds {', '.join(map(repr, kinds))} has a value in {of!r}."
         )
     later = walks(sessions(log, gap_minutes=gap_minutes), of=of, kinds=kinds).filter(pl.col("began") >= split)
-    model = learn(method, coded(past, items := by_hash(past)), items, keep=keep, sizes=(recent, neighbours))
+    most = [min(int(size), past["visit"].n_unique()) for size in (recent, neighbours)]
+    steps = coded(past, items := by_hash(past))
+    model = learn(method, steps, items, keep=min(keep, len(items)), sizes=(most[0], most[1]))
     judged = _judge(model, coded(later, items), len(items), n)
     if judged.is_empty():
         raise ContractError(
@@ -181,7 +184,7 @@ class NextItemFit:
         estimate). Sessions without a step, and those whose items lead nowhere known, have no row.
         """
         check_number("n", n := self.n if n is None else n, least=1, whole=True)
-        _check_length(n, self.keep)
+        _check_length(n := int(n), self.keep)
         at = moment(as_of)
         rows = sessions(known_before(_log(events, self.of, []), at), gap_minutes=self.gap_minutes)
         is_open = rows.filter(pl.col("at") >= at - timedelta(minutes=self.gap_minutes))
@@ -222,6 +225,8 @@ def _log(events: Any, of: str, kinds: Sequence[str]) -> pl.DataFrame:
     log = require(events, Events)
     if of not in log.columns:
         raise ContractError(f"events: no column {of!r} (of). They have: {', '.join(log.columns)}.")
+    if log.schema[of].is_nested() or log.schema[of] in (pl.Binary, pl.Object):
+        raise ContractError(f"events: {of!r} (of) is {log.schema[of]}; choose a column of numbers or text.")
     for kind in kinds:
         choose("kinds", kind, EVENT_KINDS)
     return log

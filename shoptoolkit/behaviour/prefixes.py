@@ -84,6 +84,8 @@ def session_features(
         has the name of a feature.
     ValueError
         `gap_minutes` is no number >= 0.
+    TypeError
+        `spec` is no FeatureSpec.
 
     Examples
     --------
@@ -180,6 +182,8 @@ def arrival(log: pl.DataFrame) -> pl.Expr:
 def of_sessions(rows: pl.DataFrame, asked: pl.DataFrame, gap_minutes: float, spec: FeatureSpec | None) -> pl.DataFrame:
     """`session_features` for rows that `features.sessions` gave."""
     spec = HISTORY if spec is None else spec
+    if not isinstance(spec, FeatureSpec):
+        raise TypeError(f"spec is {spec!r}; it must be a FeatureSpec, e.g. FeatureSpec(windows_days=(7, 28)).")
     if taken := [name for name in asked.columns if name in (STARTED, *SESSION, *spec.columns)]:
         raise ContractError(f"requests: {', '.join(map(repr, taken))} would be overwritten; rename or drop.")
     began = pl.coalesce(STARTED, "as_of")

@@ -32,7 +32,8 @@ def walks(rows: pl.DataFrame, *, of: str, kinds: Sequence[str]) -> pl.DataFrame:
     """The steps of sessions, in time: customer_id, visit (0..), began, item, at, came (when it was known)."""
     one = ["customer_id", "session_number"]
     number = rows.select(_is_new(one).cum_sum().cast(pl.Int64) - 1).to_series()
-    item = pl.col(of).cast(pl.Int64 if rows.schema[of].is_integer() else pl.String)
+    is_whole = rows.schema[of].is_integer() and rows.schema[of] not in (pl.UInt64, pl.Int128, pl.UInt128)
+    item = pl.col(of).cast(pl.Int64 if is_whole else pl.String)
     told = rows.select("customer_id", "at", "event", item=item, came=arrival(rows), visit=number)
     told = told.with_columns(began=pl.when(_is_new(["visit"])).then("at").forward_fill())
     walk = told.filter(pl.col("event").is_in(list(kinds)), pl.col("item").is_not_null())

@@ -190,9 +190,12 @@ def _is_number(value: object) -> bool:
     return isinstance(value, Real) and not isinstance(value, bool)
 
 
-def listed(names: str | Iterable[str]) -> list[str]:
-    """Names of columns; one may stand alone."""
-    return [names] if isinstance(names, str) else list(names)
+def listed(names: str | Iterable[str], *, name: str = "names") -> list[str]:
+    """Names, such as those of columns; one may stand alone. Raise TypeError where the argument `name` has no text."""
+    found = list(names) if np.iterable(names) and not isinstance(names, str | bytes) else [names]
+    if not all(isinstance(one, str) for one in found):
+        raise TypeError(f"{name} is {names!r}; it must be text, or a list of texts.")
+    return found
 
 
 def choose(name: str, value: str, allowed: Iterable[str]) -> None:

@@ -30,22 +30,30 @@ _ADDRESS = re.compile(
     r"(?P<scheme>\w+)://([^/@:?#\s]*(:[^/@?#\s]*)?@)?(?P<rest>[^/@:?#\s]*(:\d+)?(/[^/@?#]*)*)(\?[^@]*)?"
 )
 _PASSWORD = re.compile(r"(\w://[^\s:/@\"'<>]*:)[^\s\"'<>]*@|([?&;]password=)[^\s&\"'<>]+", re.IGNORECASE)
-_NAME = re.compile(r"\w+(\.\w+)*")
+_NEARLY = re.compile(rf"\s*(jdbc:)?({'|'.join(_PORTS)})(\+\w+)?:|.*\b(password|pwd)\s*=", re.IGNORECASE | re.DOTALL)
+_NAME = re.compile(r'(\w+|"[^"]+")(\.(\w+|"[^"]+"))*')
+_SELECT = re.compile(r"(\s|\(|--[^\n]*\n|/\*.*?\*/)*(SELECT|WITH|VALUES)\b", re.IGNORECASE | re.DOTALL)
 
 
 def kind_of(source: Any) -> str | None:
     """Tell "Delta table", "Iceberg table" or "database"; None: files or a frame.
 
-    Raises ContractError for an address of something else, such as a cloud's storage.
+    Raises ContractError for an address of something else, such as a cloud's storage, and for one without "://".
     """
     library = type(source).__module__.split(".")[0]
     known = {module: kind for kind, (module, _) in _NEEDS.items()}
-    if library in known or not isinstance(source, str | Path):
-        return known.get(library)
+    if not isinstance(source, str | Path):
+        is_table = hasattr(source, "table_uri") or hasattr(source, "metadata_location")  # not a catalog, nor a scan
+        return known.get(library) if is_table else None
     if str(source).endswith(".metadata.json"):
         return "Iceberg table"
     if "://" not in str(source):
-        return "Delta table" if (Path(source) / "_delta_log").is_dir() else None
+        if _NEARLY.match(str(source)):  # not shown, as it may hold a password
+            raise ContractError(
+                "source looks like the address of a database, and is none: write it as text, like "
+                "'postgresql://user:$PASSWORD@server:5432/shop' or 'sqlite:///path/of/shop.db'."
+            )
+        return "Delta table" if os.path.isdir(os.path.join(source, "_delta_log")) else None
     if str(source).split("://")[0] not in _PORTS:
         raise ContractError(
             f"source is {shown(source)!r}; of addresses, those of databases are read ({', '.join(_PORTS)}). For a "
@@ -72,15 +80,19 @@ def read_table(source: Any, kind: str, *, query: str | None = None) -> pl.DataFr
 
 
 def _from_database(uri: str, query: str | None) -> pl.DataFrame:
-    if not query or not query.strip():
+    if not isinstance(query, str) or not query.strip():
         raise ContractError(
             f"source is {shown(uri)!r}, a database, and query is {query!r}; say what to read: query='events', a table, "
             "or query='SELECT ...'."
         )
-    what, known = f"source is {shown(uri)!r}, query is {query!r}", os.environ
+    what, known, name = f"source is {shown(uri)!r}, query is {query!r}", os.environ, query.strip("; \t\r\n")
+    if not (is_name := _NAME.fullmatch(name)) and not _SELECT.match(query):  # a driver would run a DROP as well
+        raise ContractError(
+            f"{what}; it must be the name of a table (an odd one in quotes, '\"my events\"') or a SELECT."
+        )
     uri = re.sub(r"\$(\w+)", lambda found: quote(known[found[1]], safe="") if found[1] in known else found[0], uri)
     _must_answer(uri)
-    sql = f"SELECT * FROM {query.strip()}" if _NAME.fullmatch(query.strip()) else query
+    sql = f"SELECT * FROM {name}" if is_name else f"{query}\n"  # in brackets later; the line ends a last comment
     return _told(lambda: pl.read_database_uri(sql, uri, engine="connectorx"), what)
 
 
@@ -101,8 +113,10 @@ def _must_answer(uri: str) -> None:
     if not host or "%" in host:  # a socket
         return
     try:
-        socket.create_connection((host, int(port or _PORTS[scheme])), timeout=10).close()
-    except (OSError, OverflowError) as error:  # the latter for a port above 65535
+        if (number := int(port or _PORTS[scheme])) > 65535:  # some systems would ask what it leaves of 65536
+            raise OSError("a port is at most 65535")
+        socket.create_connection((host, number), timeout=10).close()
+    except OSError as error:
         raise ContractError(f"source is {shown(uri)!r}, where no server answers: {error}.") from error
 
 

@@ -12,9 +12,11 @@ import glob
 import gzip
 import io
 import json
+import os
 import re
 import zlib
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +56,7 @@ def read_events(
         is taken from the environment) or "sqlite:///path/of/shop.db". Tables need `pip install 'shoptoolkit[lake]'`,
         databases `'shoptoolkit[sql]'`.
     query
-        Of a database, and there needed: the name of a table, or a SELECT.
+        Of a database, and there needed: the name of a table, or a SELECT; nothing else is run.
     columns
         {your column: ours}, e.g. {"user": "customer_id", "ts": "at"}. Other columns are kept; one that had the name
         before becomes e.g. "at_before".
@@ -193,14 +195,14 @@ def _same_kinds(source: str | Path, frames: Mapping[Path, pl.DataFrame]) -> None
 
 def paths_of(source: str | Path) -> list[Path]:
     """The files that a path or glob names; a ContractError where there are none."""
-    if Path(source).is_dir():
+    if os.path.isdir(source):
         raise ContractError(
             f"source is {str(source)!r}, a folder; name its files by a glob, e.g. '{source}/*.csv'. It is no Delta "
             "table, as it has no _delta_log; of an Iceberg table name the .metadata.json."
         )
-    if Path(source).is_file():
+    if os.path.isfile(source):
         return [Path(source)]
-    paths = [path for found in sorted(glob.glob(str(source), recursive=True)) if (path := Path(found)).is_file()]
+    paths = [Path(found) for found in sorted(glob.glob(str(source), recursive=True)) if os.path.isfile(found)]
     if not paths:
         raise ContractError(f"source is {str(source)!r}: no such file, and no file matches it as a glob.")
     folders = {at for path in paths for at in path.parents}
@@ -322,13 +324,24 @@ def _parse(
     if kind == "id" and series.dtype == pl.String:
         return (_whole_ids(series) if is_csv else series), None
     if kind == "time":
-        parsed = to_utc(series, timezone=timezone, datetime_format=datetime_format)
+        parsed = _of_a_calendar(to_utc(series, timezone=timezone, datetime_format=datetime_format))
     elif kind in ("number", "whole") and series.dtype == pl.String:
         parsed = to_numbers(series.str.strip_chars())
     else:
         return series, None
     given = series.str.strip_chars() != "" if series.dtype == pl.String else series.is_not_null()
     return parsed, (parsed.is_null() & given).fill_null(False)
+
+
+def _of_a_calendar(series: pl.Series) -> pl.Series:
+    """The same moments, all of years that Python knows; a ContractError where a database's infinity is among them."""
+    is_far = ~series.is_between(datetime.min, datetime.max) if isinstance(series.dtype, pl.Datetime) else None
+    if is_far is not None and is_far.any():
+        raise ContractError(
+            f"'{series.name}' lies outside the years 1 to 9999 in {is_far.sum():,} rows (as a database's infinity "
+            "does); leave them out, or write null where it may be"
+        )
+    return series
 
 
 def to_numbers(text: pl.Series) -> pl.Series:

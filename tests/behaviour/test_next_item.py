@@ -274,6 +274,26 @@ def test_categories_and_other_columns_can_come_next():
     assert fit(brand, of="brand").accuracy.table["estimate"].equals(one.accuracy.table["estimate"])
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_whole_numbers_may_be_floats_and_larger_than_there_is(method):
+    sizes = {"n": 2.0, "keep": 1e18, "recent": 1e18, "neighbours": 1e18}
+    one, other = fit(EVENTS, method=method, **sizes), fit(EVENTS, method=method)
+    assert one.accuracy.table.equals(other.accuracy.table)
+    assert one.recommend(EVENTS, as_of=SPLIT, n=1.0).equals(other.recommend(EVENTS, as_of=SPLIT, n=1))
+
+
+@pytest.mark.parametrize("large", [pl.UInt64, pl.Int128])
+def test_numbers_of_more_than_64_bits_can_come_next(large):
+    events = EVENTS.with_columns(sku=pl.col("item_id").cast(large) + 2**63)
+    assert sorted(fit(events, of="sku").items) == [str(2**63 + k) for k in (1, 2, 3)]
+
+
+@pytest.mark.parametrize("column", [pl.struct("item_id"), pl.concat_list("item_id"), pl.lit(b"x")])
+def test_what_is_neither_number_nor_text_cannot_come_next(column):
+    with pytest.raises(ContractError, match=r"events: 'sku' \(of\) is \w+.*; choose a column of numbers or text"):
+        fit(EVENTS.with_columns(sku=column), of="sku")
+
+
 def test_the_kinds_asked_for_are_the_steps():
     carts = [row(who, day, 3, 9, event="cart") for who in range(30) for day in (0, 1, 2)]
     events = events_of(WALK + carts)
@@ -371,6 +391,7 @@ EVENTS = events_of(WALK)
             ContractError,
             "before 2025-01-03 00:00:00 no row of the kinds 'cart' has a value in 'item_id'",
         ),
+        ({"kinds": None}, TypeError, "kinds is None; it must be text, or a list of texts"),
         ({"n": 0}, ValueError, "n is 0; it must be a whole number >= 1"),
         ({"recent": 2.5}, ValueError, "recent is 2.5; it must be a whole number >= 1"),
         ({"n": 100}, ValueError, "n is 100, and keep 100; a list can only have fewer items than are kept"),

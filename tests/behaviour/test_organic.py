@@ -167,6 +167,16 @@ def test_orders_without_any_source_count_as_unprompted_and_are_told():
     assert row["reason"] == "1 orders lie in sessions without a source, and count as unprompted."
 
 
+def test_what_happened_or_was_known_only_from_as_of_on_changes_nothing():
+    night = END - timedelta(minutes=5)
+    past = [(1, night, "purchase"), (2, night, "purchase", "organic"), (3, 0, "purchase", "paid")]
+    later = [(1, END + timedelta(minutes=5), "click", "paid"), (2, night, "click", "paid")]
+    late = pl.col("source").eq("paid") & (pl.col("at") == night)
+    known_at = pl.when(late).then(END).otherwise("at")
+    before = organic_share(log_of(*past), as_of=END).table
+    assert organic_share(log_of(*past, *later).with_columns(known_at=known_at), as_of=END).table.equals(before)
+
+
 def test_other_words_for_paid_and_a_longer_pause_are_options():
     events = log_of((1, 0, "view", "ads"), (1, START + timedelta(minutes=40), "purchase", "direct"))
     assert share(events, label=0, paid="ads") == 1
@@ -216,6 +226,20 @@ def test_a_label_that_owes_to_the_same_customers_is_compared_with_less_noise():
         assert found[f"{label} - holdout"]["standard_error"] != pytest.approx(apart, rel=1e-3)
 
 
+def test_bounds_of_the_difference_are_put_together_from_those_of_both():
+    rows = told(small_world().events, as_of=small_world().as_of, assignments=small_world().assignments)
+    held = rows["holdout"]
+    for label in LABELS:
+        one, off = rows[label], rows[f"{label} - holdout"]
+        s, t = one["standard_error"], held["standard_error"]
+        twice = s**2 + t**2 - off["standard_error"] ** 2  # the covariance
+        for end, here, there in (("low", "low", "high"), ("high", "high", "low")):
+            a, b = one["estimate"] - one[here], held["estimate"] - held[there]
+            reach = np.sqrt(a**2 + b**2 + a * b * twice / (s * t))
+            assert abs(off["estimate"] - off[end]) == pytest.approx(reach)
+        assert (off["p_value"] < 0.05) == (not off["low"] <= 0 <= off["high"])
+
+
 def test_a_share_of_all_or_none_keeps_an_interval():
     rows = [(who, day, "purchase", "organic") for who in range(20) for day in range(3)]
     row = told(log_of(*rows, (99, 59, "view", "paid")))["session entry"]
@@ -223,13 +247,13 @@ def test_a_share_of_all_or_none_keeps_an_interval():
     assert 0.8 < row["low"] < 0.9
 
 
-def drawn(seed, *, n=240, lift=0.3):
-    """A log whose truth is known: half of the customers treated, their new orders all paid, some own ones too.
+def drawn(seed, *, n=240, lift=0.3, orders=2.0, each=2):
+    """A log whose truth is known: one in `each` not treated, new orders of the others all paid, some own ones too.
 
     Heavy buyers enter through ads more often, so that label and orders hang together within a customer.
     """
     rng = np.random.default_rng(seed)
-    rate, treated = rng.gamma(1.0, 2.0, n), np.arange(n) % 2 == 0
+    rate, treated = rng.gamma(1.0, orders, n), np.arange(n) % each > 0
     own, new = rng.poisson(rate), np.where(treated, rng.poisson(lift * rate), 0)
     who = np.concatenate([np.repeat(np.arange(n), own), np.repeat(np.arange(n), new)])
     through = np.concatenate([rng.random(own.sum()) < (rate / (rate + 4))[who[: own.sum()]], np.ones(new.sum(), bool)])
@@ -252,6 +276,23 @@ def test_labels_the_holdout_and_their_difference_cover_the_truth(certify):
         return [found[name]["low"] <= truth <= found[name]["high"] for name, truth in truths.items()]
 
     certify(hits, level=0.9)
+
+
+@pytest.mark.certify
+def test_a_small_holdout_with_few_orders_covers_too(certify):
+    rate = np.random.default_rng(0).gamma(1.0, 0.15, 4_000_000)
+    label, held = (rate * 4 / (rate + 4)).mean() / (1.3 * rate.mean()), 1 / 1.3
+    truths = {"holdout": held, "session entry - holdout": label - held}
+
+    def hits(seed):
+        events, arms = drawn(seed, n=400, orders=0.15, each=10)
+        found = told(events, as_of="2026-01-01", assignments=arms, horizon_days=90)
+        return [
+            found[name]["verdict"] == "ok" and found[name]["low"] <= t <= found[name]["high"]
+            for name, t in truths.items()
+        ]
+
+    certify(hits, level=0.95)
 
 
 @pytest.mark.certify
@@ -337,6 +378,8 @@ def test_an_arm_dealt_at_several_chances_is_refused():
 def test_too_few_customers_or_no_order_are_refused():
     found = told(PLAIN, assignments=dealt({1: "ads", 3: "ads", 5: "control", 4: "control"}), horizon_days=20)
     assert found["holdout"]["reason"] == "2 control customers have 0 orders; it takes 2 customers and an order."
+    strangers = told(PLAIN, assignments=dealt({5: "ads", 6: "ads", 7: "control", 8: "control"}), horizon_days=20)
+    assert strangers["holdout"]["reason"].startswith("2 treated customers have 0 orders")
     alone = told(PLAIN.filter(pl.col("customer_id") == 1))
     assert alone["session entry"]["reason"] == "1 treated customers have 2 orders; it takes 2 customers and an order."
 
@@ -365,9 +408,11 @@ def test_assignments_that_say_nothing_clear_are_an_error(arms, options, message)
         ({"horizon_days": 0}, "horizon_days is 0; it must be a number of days > 0"),
         ({"window_days": -1}, "window_days is -1"),
         ({"gap_minutes": "30"}, "gap_minutes is '30'"),
-        ({"as_of": "2025-02-01"}, "no event lies before that day"),
+        ({"paid": None}, "paid is None; it must be text, or a list of texts"),
+        ({"paid": [1, "ads"]}, r"paid is \[1, 'ads'\]; it must be text"),
+        ({"as_of": "2025-02-01"}, "no event was known before 2025-02-01"),
     ],
 )
 def test_numbers_out_of_range_are_named(options, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((ValueError, TypeError), match=message):
         organic_share(PLAIN, **{"as_of": END, **options})

@@ -283,6 +283,7 @@ EVENTS = events_of([row(minute=0), row(minute=1)])
         ({"as_of": START + 2 * GAP / 3}, ContractError, "no session was over by 2025-01-01 09:20:00"),
         ({"gap_minutes": -1}, ValueError, "gap_minutes is -1; it must be a number >= 0"),
         ({"since": "soon"}, ValueError, "since is 'soon'; write it like '2011-12-09'"),
+        ({"spec": (7, 28)}, TypeError, r"spec is \(7, 28\); it must be a FeatureSpec, e.g. FeatureSpec\("),
     ],
 )
 def test_prefixes_that_cannot_be_made_say_why(options, error, message):

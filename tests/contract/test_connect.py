@@ -8,6 +8,7 @@ import uuid
 from datetime import datetime
 from decimal import Decimal
 from importlib import import_module
+from pathlib import Path
 
 import polars as pl
 import pyarrow as pa
@@ -130,6 +131,12 @@ def test_an_iceberg_table_is_read_as_an_object_or_by_its_metadata(iceberg, tmp_p
     assert shown(iceberg).endswith("shop.events")
 
 
+def test_a_catalog_or_a_scan_is_no_table(catalog, iceberg):
+    for source in (catalog, iceberg.scan()):
+        with pytest.raises(TypeError, match=f"a frame is needed, got {type(source).__name__}"):
+            read_events(source)
+
+
 def test_rows_that_an_iceberg_table_no_longer_holds_are_not_read(iceberg):
     iceberg.delete("customer_id = 2")
     assert sorted(read_events(iceberg).good["customer_id"]) == [1, 3]
@@ -200,7 +207,7 @@ def sqlite(tmp_path):
 
 
 def test_a_table_or_a_query_of_sqlite_is_read(sqlite):
-    for query in ("events", " events\n", "SELECT * FROM events;"):
+    for query in ("events", " events\n", "events;", '"events"', "SELECT * FROM events;", "SELECT * FROM events -- all"):
         is_the_log(read_events(sqlite, query=query), LOG.drop("day"))
     assert len(read_events(sqlite, query="SELECT * FROM events WHERE customer_id = 1").good) == 1
 
@@ -209,9 +216,12 @@ def test_a_table_or_a_query_of_sqlite_is_read(sqlite):
     ("query", "said"),
     [
         (None, r"a database, and query is None; say what to read: query='events', a table, or query='SELECT"),
+        (5, r"a database, and query is 5; say what"),
         ("  ", r"a database, and query is '  '; say what"),
         ("carts", r"query is 'carts': no such table: carts"),
-        ("SELEC *", r"query is 'SELEC \*': near .SELEC.: syntax error"),
+        ("SELECT * FORM events", r"query is 'SELECT \* FORM events': near .FORM.: syntax error"),
+        ("SELEC *", r"query is .SELEC \*.; it must be the name of a table \(an odd one in quotes, .*\) or a SELECT"),
+        ("/* all */ DELETE FROM events RETURNING *", r"; it must be the name of a table .* or a SELECT"),
         ("SELECT * FROM events WHERE 1 = 0", r"events: 0 rows in sqlite:///.*shop.db; its columns are customer_id"),
         ("SELECT at AS ts FROM events", r"events: 'customer_id' is missing; 'at' is missing.*It has: ts"),
     ],
@@ -219,6 +229,13 @@ def test_a_table_or_a_query_of_sqlite_is_read(sqlite):
 def test_what_a_database_cannot_give_is_told(sqlite, query, said):
     with pytest.raises(ContractError, match=said):
         read_events(sqlite, query=query)
+
+
+def test_nothing_but_a_select_is_run(sqlite):
+    for query in ("DROP TABLE events", "DELETE FROM events RETURNING *", "-- x\nDROP TABLE events"):
+        with pytest.raises(ContractError, match=r"; it must be the name of a table .* or a SELECT"):
+            read_events(sqlite, query=query)
+    assert len(read_events(sqlite, query="-- all\n/* of */ SELECT * FROM events").good) == 3
 
 
 def test_a_sqlite_file_that_is_not_there_is_told_and_not_made(tmp_path):
@@ -286,6 +303,25 @@ def test_a_password_is_in_no_error(address, closed_port):
         read_events(address, query="events")
     chain = [told.value, told.value.__cause__]
     assert SECRET not in "".join(map(repr, chain))
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        Path(f"postgresql://shop:{SECRET}@127.0.0.1/shop"),  # a path has one slash
+        f"postgresql:/shop:{SECRET}@127.0.0.1/shop",
+        f"jdbc:mysql:shop:{SECRET}@127.0.0.1",
+        f"host=127.0.0.1 user=shop password={SECRET}",
+        f"Server=127.0.0.1;User=shop;Pwd={SECRET};",
+    ],
+)
+@pytest.mark.parametrize("query", [None, "events"])
+def test_what_is_nearly_an_address_is_not_shown(address, query):
+    with pytest.raises(
+        ContractError, match="source looks like the address of a database, and is none: write it"
+    ) as told:
+        read_events(address, query=query)
+    assert SECRET not in repr(told.value)
 
 
 def test_a_port_that_cannot_be_is_told():
@@ -377,7 +413,7 @@ def test_days_of_postgresql_begin_where_the_shop_is(postgres):
     ("query", "said"),
     [
         ("nowhere", "query is 'nowhere': db error: ERROR: relation \"nowhere\" does not exist"),
-        ("SELEC 1", 'ERROR: syntax error at or near "SELEC"'),
+        ("SELECT 1 FORM x", 'ERROR: syntax error at or near "x"'),
         ("SELECT 1 / 0 AS at", "ERROR: division by zero"),
         ("SELECT paid FROM {0}.events", "not implemented: money"),
         ("SELECT 1 AS customer_id WHERE false", "events: 0 rows in postgresql://"),

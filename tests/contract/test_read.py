@@ -185,6 +185,11 @@ def test_no_such_file_no_match_and_a_folder_are_told_apart(tmp_path):
         read_events(tmp_path)
 
 
+def test_the_text_of_a_log_is_no_path():
+    with pytest.raises(ContractError, match="no such file, and no file matches it as a glob"):
+        read_events("customer_id,at,event\n" + "1,2025-01-01,view\n" * 300)
+
+
 def test_a_glob_that_mixes_kinds_of_file_is_refused(tmp_path):
     (tmp_path / "a.csv").write_text(LOG)
     GOOD.write_parquet(tmp_path / "b.parquet")
@@ -429,6 +434,19 @@ def test_the_hour_that_spring_skips_is_set_aside_and_of_autumns_two_the_first_is
     utc = [local[0], None, local[2] - timedelta(hours=1)]
     utc += [local[3] - timedelta(hours=1), local[4] - timedelta(hours=1), local[5]]
     assert stamps(*values, timezone="Europe/London") == utc
+
+
+def test_a_databases_infinity_is_no_moment():
+    years = [
+        0,
+        8_210_298_412_799_999_999,
+        -8_334_601_228_800_000_000,
+    ]  # microseconds: 1970, and PostgreSQL's infinities
+    log = pl.DataFrame({"customer_id": 1, "event": "view", "at": pl.Series(years).cast(pl.Datetime("us"))})
+    with pytest.raises(
+        ContractError, match=r"'at' lies outside the years 1 to 9999 in 2 rows .*infinity.*leave them out"
+    ):
+        read_events(log)
 
 
 def test_zoned_times_need_no_timezone_and_ignore_it():
