@@ -148,7 +148,7 @@ def test_a_column_that_knows_the_outcome_makes_a_model_look_good(public_data, tm
     page = run(["10"], tmp_path, dataset="cdnow")["10_organic_behaviour"]
     told = [
         float(re.search(rf'scope="row">{name}</th>.*?data-v="([\d.]+)"', page)[1])
-        for name in ("with PageValues", "without it")
+        for name in ("with page_value", "without it")
     ]
     assert told[0] == pytest.approx(0.842, abs=0.02)  # REFERENCES: trained to October, tested on November and December
     assert told[1] < told[0] - 0.1
