@@ -223,7 +223,7 @@ def test_the_arms_of_a_holdout_may_come_as_a_file(tmp_path):
     world.assignments.write_parquet(arms := tmp_path / "arms.parquet")
     options = {"dataset": str(log), "as_of": str(world.as_of), "assignments": str(arms)}
     page = run(["10"], tmp_path / "out", **options)["10_organic_behaviour"]
-    assert "100 in a hundred orders, perhaps all, would have come without the ads</b>." in page
+    assert "100 in a hundred orders, perhaps all, would have come without the ads tested</b>." in page
     assert planted_of(page) == {"placebo: control by control": "yes"}
 
 
