@@ -1,4 +1,4 @@
-"""Events -> orders, visits, paths and habits, and what was known of a customer at a moment; a search for leaks."""
+"""Events -> orders, sessions, paths and habits, and what was known of a customer at a moment; a search for leaks."""
 
 from shoptoolkit.features.affinity import Affinity, affinity
 from shoptoolkit.features.as_of import FeatureSpec, as_of_features

@@ -163,7 +163,9 @@ def search_leaks(
     check_number("n_requests", n_requests, least=1, whole=True)
     check_level(level)
     if not callable(build):
-        raise TypeError(f"build is {build!r}; it must be a function of events and requests.")
+        raise TypeError(
+            f"build is a {type(build).__name__}; it comes first, and must be a function of events and requests."
+        )
     asked, log = read_pair(events, requests, made=())
     known_at, as_of = log.select(pl.coalesce("^known_at$", "at")).to_series(), asked["as_of"]
     rng = np.random.default_rng(rng)

@@ -59,7 +59,7 @@ def transitions(
     by: str | None = None,
     level: float = 0.95,
 ) -> Transitions:
-    """What do customers do next: after a view, after a search, at the start and at the end of a visit?
+    """What do customers do next: after a view, after a search, at the start and at the end of a session?
 
     Parameters
     ----------

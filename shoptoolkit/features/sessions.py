@@ -27,7 +27,7 @@ _NEW = ("session_number", "entry", "entry_source")
 def sessions(
     events: Any, *, gap_minutes: float = 30.0, new_campaign: bool = False, paid: str | Sequence[str] = ("paid",)
 ) -> pl.DataFrame:
-    """Which events are one visit, and did the customer come unprompted or through an ad?
+    """Which events are one session, and did the customer come unprompted or through an ad?
 
     Parameters
     ----------
@@ -100,7 +100,7 @@ def numbers(rows: pl.DataFrame, *, gap_minutes: float, new_campaign: bool = Fals
 
 
 def summarise_sessions(sessions: Any) -> pl.DataFrame:
-    """What happened in each visit: how long it was, what was looked at, watched and bought?
+    """What happened in each session: how long it was, what was looked at, watched and bought?
 
     Parameters
     ----------

@@ -16,17 +16,19 @@ if TYPE_CHECKING:
 
     from shoptoolkit.contract import EstimateTable
 
+_BESIDE = 12  # letters of a name that may stand beside its row
+
 
 def estimates(estimates: EstimateTable, *, ax: Axes | None = None) -> Axes:
     """Draw one row per estimate: a dot with its interval, an upright tick at the truth, refusals in words.
 
     The numbers stand at the right; the x axis carries the measure. A line at zero (at one for
-    ratios) is drawn for contrasts.
+    ratios) is drawn for contrasts. Long names stand above their rows, so that they leave room for the intervals.
     """
     rows = estimates.table.to_dicts()
     if not rows:
         raise ValueError("estimates has no row; there is nothing to draw.")
-    ax = new_axes(ax, figsize=(7.6, max(2.0, 0.5 * len(rows) + 1.1)))
+    ax = new_axes(ax, figsize=(7.6, max(2.0, 0.55 * len(rows) + 1.1)))
     ax.grid(False)
     ax.grid(True, axis="x")
     if any(row["contrast"] for row in rows):
@@ -34,17 +36,23 @@ def estimates(estimates: EstimateTable, *, ax: Axes | None = None) -> Axes:
     for place, row in enumerate(rows):
         _draw(ax, place, row)
     names = [_row_name(row, is_mixed=len({row["metric"] for row in rows}) > 1) for row in rows]
-    ax.set(yticks=range(len(rows)), ylim=(len(rows) - 0.4, -0.8), xlabel=_axis_name(rows))
-    ax.set_yticklabels(names, color=INK, parse_math=False)
+    ax.set(yticks=[], ylim=(len(rows) - 0.5, -0.9))
+    above = max(map(len, names)) > _BESIDE
+    ax.set_xlabel(_axis_name(rows), loc="left" if above else "center")
+    if not above:
+        ax.set_yticks(range(len(rows)), names, color=INK, parse_math=False)
+    else:
+        for place, name in enumerate(names):
+            ax.text(0, place - 0.26, name, transform=ax.get_yaxis_transform(), color=INK, va="bottom", parse_math=False)
     where: dict[str, Any] = {"transform": ax.get_yaxis_transform(), "color": MUTED, "fontsize": 10}
-    ax.text(1.02, -0.68, f"estimate, {100 * rows[0]['level']:g} % interval", **where)
+    ax.text(1.02, -0.72, f"estimate, {100 * rows[0]['level']:g} % interval", **where)
     return ax
 
 
 def _draw(ax: Axes, place: int, row: dict) -> None:
     right: dict[str, Any] = {"transform": ax.get_yaxis_transform(), "va": "center", "fontsize": 10.5}
     if row["truth"] is not None:
-        ax.plot([row["truth"]] * 2, [place - 0.3, place + 0.3], color=INK, lw=2.2, solid_capstyle="butt", zorder=4)
+        ax.plot([row["truth"]] * 2, [place - 0.24, place + 0.24], color=INK, lw=2.2, solid_capstyle="butt", zorder=4)
     if row["verdict"] == "refused":
         ax.text(1.02, place, "refused", color=MUTED, style="italic", **right)
         return
@@ -68,11 +76,12 @@ def _axis_name(rows: list[dict]) -> str:
     if len({one["metric"] for one in rows}) > 1:
         return "Each row in its own measure"
     name = row["metric"].replace("_", " ").capitalize()
-    if row["measure"] and row["measure"].lower() not in name.lower().split():
+    is_ratio = row["contrast"] and row["measure"] == "ratio"
+    if row["measure"] and not is_ratio and row["measure"].lower() not in name.lower().split():
         name += f" ({row['measure']})"
     if row["horizon_days"]:
         name += f", counting at most {row['horizon_days']:g} days"
     if row["contrast"]:
-        name = f"{'Ratio' if row['measure'] == 'ratio' else 'Difference'}: {name[0].lower()}{name[1:]}"
+        name = f"{'Ratio' if is_ratio else 'Difference'}: {name[0].lower()}{name[1:]}"
     is_known = any(row["truth"] is not None for row in rows)
     return f"{name}{'; upright tick: the truth' if is_known else ''}"

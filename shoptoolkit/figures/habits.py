@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from shoptoolkit.features import Affinity, Lifecycle, Rhythm
 
 _DOTS = 1_500  # customers; of more, their density is drawn
-_TICKS = 9  # that fit below the bars
+_TICKS = 7  # that fit below the bars
 _SHADES = {
     "active": SERIES["blue"],
     "returned": SERIES["plum"],
@@ -103,24 +103,29 @@ def lifecycle(lifecycle: Lifecycle, *, ax: Axes | None = None) -> Axes:
         )
         base = base + count
     every = -(-len(wide) // _TICKS)
-    form = "%d %b" if lifecycle.period == "week" else "%b %y"
+    form = "%d\n%b" if lifecycle.period == "week" else "%b\n%Y"
     ax.set_xticks(range(0, len(wide), every))
     ax.set_xticklabels([f"{start:{form}}" for start in wide["period_start"].gather_every(every)])
     ax.set(xlim=(-0.6, len(wide) - 0.4), ylim=(0, None), xlabel=f"{lifecycle.period.capitalize()} (first day)")
     plain_numbers(ax.yaxis)
-    y_label(ax, f"Customers, n = {lifecycle.n:,} at the end; lapsed after {lifecycle.lapse_days} days without an order")
+    y_label(ax, f"Customers, n = {lifecycle.n:,}; lapsed: over {lifecycle.lapse_days} days without an order")
     end_labels(ax, labels)
     return ax
 
 
 def affinity(affinity: Affinity, *, ax: Axes | None = None, top: int = 12) -> Axes:
-    """Draw the lift of each pair of the `top` most bought, around 1; pale where the interval holds 1, empty untold."""
+    """Draw the lifts among the `top` things of the strongest pairs (by `low`), the most bought first.
+
+    Coloured around 1; pale where the interval holds 1, empty where the table does not tell.
+    """
     from matplotlib.colors import LinearSegmentedColormap
     from matplotlib.patches import Rectangle
 
     check_number("top", top, least=2, whole=True)
     table = affinity.table
-    sizes = table.select("a", "n_a").unique().sort("n_a", "a", descending=[True, False]).head(int(top)).rows()
+    strong = table.sort("low", "n_both", "a", descending=[True, True, False])
+    chosen = strong.unique("a", keep="first", maintain_order=True).head(int(top))
+    sizes = chosen.sort("n_a", "a", descending=[True, False]).select("a", "n_a").rows()
     if not sizes:
         raise ValueError(f"affinity has no pair in {affinity.n:,} {affinity.within}s; lower at_least.")
     place = {name: k for k, (name, _) in enumerate(sizes)}
@@ -145,7 +150,5 @@ def affinity(affinity: Affinity, *, ax: Axes | None = None, top: int = 12) -> Ax
     ax.grid(False)
     ax.tick_params(length=0)
     ax.spines["bottom"].set_visible(False)
-    y_label(
-        ax, f"Lift in {affinity.n:,} {affinity.within}s; blue: less than by chance, clay: more, pale: may be chance"
-    )
+    y_label(ax, f"Lift in {affinity.n:,} {affinity.within}s; clay: above 1, blue: below, pale: may be 1")
     return ax

@@ -33,11 +33,13 @@ def funnel(funnel: Funnel, *, ax: Axes | None = None) -> Axes:
         middle = row["step_number"] - 1 + 0.8 * (groups.index(row["group"]) + 0.5) / len(groups) - 0.4
         _bar(ax, row, middle, height=0.74 / len(groups), colour=look_of(groups.index(row["group"]))[0])
     ax.grid(False)
-    ax.set(xlim=(0, 1), ylim=(last - 0.5, -0.5), yticks=range(last))
+    ax.set(xlim=(0, 1), ylim=(last - 0.5, -0.5), xticks=(0, 0.5, 1), yticks=range(last))
     ax.set_yticklabels([row["step"] for row in rows[:last]], color=INK, parse_math=False)
     in_percent(ax.xaxis)
-    ax.set_xlabel(f"Share of customers who made the first step; each within {funnel.within_hours:g} hours of it")
-    head = f"customers, share ({100 * funnel.level:g} % interval), median time"
+    told = f"Share ({100 * funnel.level:g} % interval) of those who made the first step"
+    told += f"; within {funnel.within_hours:g} hours"
+    ax.set_xlabel(told, loc="left")
+    head = "customers, share, median time"
     ax.annotate(head, (1, 1), (9, 9), xycoords="axes fraction", textcoords="offset points", color=MUTED, fontsize=10)
     return ax
 
@@ -58,7 +60,9 @@ def _bar(ax: Axes, row: dict[str, Any], middle: float, *, height: float, colour:
 
 
 def _duration(hours: float) -> str:
-    return f"{60 * hours:.2g} min" if hours < 1 else f"{hours:.2g} h" if hours < 48 else f"{hours / 24:.2g} days"
+    if hours < 1:
+        return f"{3600 * hours:.2g} s" if hours < 1 / 60 else f"{60 * hours:.2g} min"
+    return f"{hours:.2g} h" if hours < 48 else f"{hours / 24:.2g} days"
 
 
 def transitions(transitions: Transitions, *, ax: Axes | None = None, group: str | None = None) -> Axes:
@@ -86,9 +90,9 @@ def transitions(transitions: Transitions, *, ax: Axes | None = None, group: str 
     ax.set_yticks(range(len(here)), [f"{name}   n = {left[name]:,}" for name in here], color=MUTED, parse_math=False)
     ax.tick_params(length=0)
     ax.spines["bottom"].set_visible(False)
-    ax.set_xlabel("next")
+    ax.set_xlabel("next (n: how often left)")
     told = "" if group is None else f"{group}: "
-    y_label(ax, f"{told}what comes next within a {transitions.within}, % of each row, n = times left")
+    y_label(ax, f"{told}what comes next within a {transitions.within}, % of each row")
     return ax
 
 

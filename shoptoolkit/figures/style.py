@@ -87,10 +87,9 @@ def look_of(place: int) -> tuple[str, Any]:
 
 
 def y_label(ax: Axes, text: str) -> None:
-    """Write the y label flat above the axis, where it is read first."""
+    """Write the y label flat above the axis, where it is read first: as a left title, so that it narrows no Axes."""
     ax.set_ylabel("")
-    place: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points"}
-    ax.annotate(text, (0, 1), (0, 9), color=MUTED, fontsize=10.5, ha="left", parse_math=False, **place)
+    ax.set_title(text, loc="left", pad=9, color=MUTED, fontsize=10.5, fontweight="normal", parse_math=False)
 
 
 def end_labels(ax: Axes, labels: Sequence[tuple[float, float, str, str]], *, gap_points: float = 15.0) -> None:

@@ -27,7 +27,7 @@ def outline(collection):
 
 
 def words(ax):
-    return [text.get_text() for text in ax.texts]
+    return [*(text.get_text() for text in ax.texts), ax.get_title(loc="left")]
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,7 @@ def words(ax):
     """Everything written on the Axes."""
     ax.figure.canvas.draw()
     ticks = [tick.get_text() for tick in (*ax.get_xticklabels(), *ax.get_yticklabels())]
-    return " | ".join([ax.get_xlabel(), ax.get_ylabel(), *(text.get_text() for text in ax.texts), *ticks])
+    return " | ".join([ax.get_xlabel(), ax.get_title(loc="left"), *(text.get_text() for text in ax.texts), *ticks])
 
 
 @pytest.fixture(autouse=True)
@@ -217,6 +217,22 @@ def test_refused_answers_keep_their_row_and_show_no_number():
     dots = [line for line in ax.lines if line.get_marker() == "o"]
     assert [float(line.get_ydata()[0]) for line in dots] == [0, 2]
     assert "refused" in words(figures.estimates(estimates_of({"group": "JP", "reason": "too few"})))
+
+
+def test_long_names_stand_above_their_rows_and_leave_room_for_the_intervals_on_a_phone():
+    name = "first to last order, within customers"
+    rows = estimates_of(
+        *({"group": "all", "contrast": name, "estimate": 1.2, "standard_error": 0.02, "measure": "ratio"},) * 2
+    )
+    with plt.rc_context():
+        figures.set_style()
+        ax = figures.estimates(rows)
+        ax.figure.set_size_inches(4.1, 3)
+        ax.figure.canvas.draw()
+    assert [text.get_text() for text in ax.texts].count(name) == 2
+    assert len(ax.get_yticks()) == 0
+    assert ax.get_position().width > 0.4
+    assert ax.get_xlabel().startswith("Ratio: days to next order, counting")
 
 
 def test_the_truth_is_an_upright_tick_even_if_only_one_row_has_it():

@@ -23,7 +23,7 @@ DRAW = {
 
 
 def written(ax):
-    return [text.get_text() for text in ax.texts]
+    return [*(text.get_text() for text in ax.texts), ax.get_title(loc="left")]
 
 
 @pytest.mark.parametrize("draw", DRAW.values(), ids=DRAW)
@@ -68,9 +68,10 @@ def test_bars_of_a_period_add_up_to_the_customers_known_by_then(known):
 
 def test_a_cell_is_coloured_only_where_the_interval_leaves_out_1():
     ax = figures.affinity(AFFINITY, top=6)
-    top = AFFINITY.table.select("a", "n_a").unique().sort("n_a", descending=True).head(6)["a"].to_list()
+    strongest = AFFINITY.table.sort("low", descending=True).unique("a", keep="first", maintain_order=True).head(6)
+    top = strongest.sort("n_a", descending=True)["a"].to_list()
     rows = {(row["a"], row["b"]): row for row in AFFINITY.table.to_dicts()}
-    assert len(ax.patches) == 30
+    assert len(ax.patches) == sum(a in top and b in top for a, b in rows) > 10
     for patch in ax.patches:
         row = rows[top[round(patch.get_y() + 0.46)], top[round(patch.get_x() + 0.47)]]
         is_clear = row["low"] > 1 or row["high"] < 1
@@ -104,3 +105,22 @@ def test_a_dollar_in_a_name_begins_no_formula():
     ax = figures.affinity(features.affinity(events))
     ax.figure.canvas.draw()
     assert {label.get_text() for label in ax.get_xticklabels()} == {"$0_$", "$5$"}
+
+
+PHONE_INCHES = 4.1  # as `report` draws a figure anew
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [*DRAW.values(), lambda ax: figures.transitions(features.transitions(WORLD.events), ax=ax)],
+    ids=[*DRAW, "transitions"],
+)
+def test_words_leave_room_for_the_plot_on_a_phone(draw, recwarn):
+    with plt.rc_context():
+        figures.set_style()
+        ax = draw(None)
+        ax.figure.canvas.draw()
+        ax.figure.set_size_inches(PHONE_INCHES, ax.figure.get_size_inches()[1])
+        ax.figure.canvas.draw()
+    assert ax.get_position().width > 0.4
+    assert [str(warning.message) for warning in recwarn if "layout" in str(warning.message)] == []

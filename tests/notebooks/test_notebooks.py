@@ -148,7 +148,7 @@ def test_a_column_that_knows_the_outcome_makes_a_model_look_good(public_data, tm
     page = run(["10"], tmp_path, dataset="cdnow")["10_organic_behaviour"]
     told = [
         float(re.search(rf'scope="row">{name}</th>.*?data-v="([\d.]+)"', page)[1])
-        for name in ("with PageValues", "without it")
+        for name in ("with page_value", "without it")
     ]
     assert told[0] == pytest.approx(0.842, abs=0.02)  # REFERENCES: trained to October, tested on November and December
     assert told[1] < told[0] - 0.1
@@ -223,7 +223,7 @@ def test_the_arms_of_a_holdout_may_come_as_a_file(tmp_path):
     world.assignments.write_parquet(arms := tmp_path / "arms.parquet")
     options = {"dataset": str(log), "as_of": str(world.as_of), "assignments": str(arms)}
     page = run(["10"], tmp_path / "out", **options)["10_organic_behaviour"]
-    assert "100 in a hundred orders, perhaps all, would have come without the ads</b>." in page
+    assert "100 in a hundred orders, perhaps all, would have come without the ads tested</b>." in page
     assert planted_of(page) == {"placebo: control by control": "yes"}
 
 
