@@ -306,7 +306,7 @@ def moody():
             ValueError,
             r"with the future of request \d+ removed \(KeyError: 'a customer who comes later'\)",
         ),
-        ("views", {}, TypeError, "build is 'views'; it must be a function"),
+        ("views", {}, TypeError, "build is a str; it comes first, and must be a function"),
         (past_views, {"n_requests": 0}, ValueError, "n_requests is 0; it must be a whole number >= 1"),
         (past_views, {"level": 1}, ValueError, "level is 1; it must lie between 0 and 1"),
     ],
