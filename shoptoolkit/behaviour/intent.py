@@ -29,7 +29,7 @@ from shoptoolkit.behaviour.prefixes import (
 )
 from shoptoolkit.behaviour.propensity import PropensityFit, fit_propensity, load_propensity
 from shoptoolkit.contract import ContractError, EstimateTable, Events, require
-from shoptoolkit.contract.clock import moment
+from shoptoolkit.contract.clock import in_words, moment
 from shoptoolkit.contract.show import html_table
 from shoptoolkit.features import FeatureSpec, sessions
 
@@ -128,7 +128,7 @@ def _by_rows(fit: PropensityFit, test: pl.DataFrame, *, rng: np.random.Generator
         codes = (part["customer_id"].rank("dense") - 1).cast(pl.Int64).to_numpy()
         words: dict[str, Any] = {
             "question": "How well is a purchase in this session foreseen?",
-            "estimand": f"sessions from {fit.split_at} on, new draws of customers",
+            "estimand": f"sessions from {in_words(fit.split_at)} on, new draws of customers",
             "group": f"{seen} row{'s' if seen > 1 else ''} seen",
         }
         outcome = part["bought"].cast(pl.Float64).to_numpy()

@@ -20,7 +20,7 @@ from shoptoolkit.behaviour.prefixes import arrival, known_before
 from shoptoolkit.behaviour.walks import METHODS, Lists, Neighbours, asked_at, by_hash, coded, learn, walks
 from shoptoolkit.contract import ContractError, EstimateTable, Events, estimate_row, refused_row, require, wilson
 from shoptoolkit.contract.check import check_level, check_number, choose, listed
-from shoptoolkit.contract.clock import moment
+from shoptoolkit.contract.clock import in_words, moment
 from shoptoolkit.contract.schemas import EVENT_KINDS
 from shoptoolkit.contract.show import html_table
 from shoptoolkit.features import sessions
@@ -137,7 +137,11 @@ def fit_next_item(
             f"events: no session from {split} on goes from one {of!r} to another at a later moment. Choose other "
             "kinds, a longer gap_minutes or an earlier split_at."
         )
-    words = {"question": f"Which {of} comes next?", "estimand": f"steps of sessions from {split} on", "method": method}
+    words = {
+        "question": f"Which {of} comes next?",
+        "estimand": f"steps of sessions from {in_words(split)} on",
+        "method": method,
+    }
     return NextItemFit(
         method=method,
         of=of,
@@ -212,7 +216,8 @@ class NextItemFit:
 
     def _repr_html_(self) -> str:
         shown = self.accuracy.table.select("metric", "estimate", "low", "high", "n", "reason")
-        note = f"{self.method}; sessions from {self.split_at} on; {self.n_unseen:,} steps to items not seen before"
+        since = in_words(self.split_at)
+        note = f"{self.method}; sessions from {since} on; {self.n_unseen:,} steps to items not seen before"
         return html_table(shown, title=f"How well the next {self.of!r} is foreseen", note=note)
 
 

@@ -302,7 +302,8 @@ def _rows(
         row |= {"low": one.low, "high": one.high, "n": one.n}
         yield estimate_row(estimate=one.estimate, standard_error=_error(one.treated, one.control), **row)
     if _HOLDOUT in shares:
-        words = {"metric": "label less holdout", "method": "label - as assigned"}
+        words = {"question": "How far off are the labels?", "metric": "label less holdout"}
+        words |= {"method": "label - as assigned"}
         for way in (way for way in shares if way != _HOLDOUT):
             off = _off(shares[way], shares[_HOLDOUT], told["level"])
             yield estimate_row(**told | words | off | {"group": f"{way} - {_HOLDOUT}", "n": n})

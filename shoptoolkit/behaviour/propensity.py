@@ -22,7 +22,7 @@ from shoptoolkit.behaviour.parts import AT, CUSTOMER, OUTCOME, PARTS, account, c
 from shoptoolkit.contract import EstimateTable, to_polars
 from shoptoolkit.contract.arrays import Floats
 from shoptoolkit.contract.check import choose
-from shoptoolkit.contract.clock import moment
+from shoptoolkit.contract.clock import in_words, moment
 from shoptoolkit.contract.show import html_table
 from shoptoolkit.trees import storage
 from shoptoolkit.trees.boosting import Trees, calibrate, data, isotonic, probability, threads, train
@@ -136,7 +136,7 @@ def fit_propensity(
     seen = (test[OUTCOME].to_numpy(), calibrate(probability(trees.margin(test)), knots), codes)
     words: dict[str, Any] = {
         "question": f"How well is {outcome!r} foreseen?",
-        "estimand": f"rows from {split} on, new draws of {codes.max() + 1:,} customers",
+        "estimand": f"rows from {in_words(split)} on, new draws of {codes.max() + 1:,} customers",
     }
     judged = accuracy(*seen, level=level, replicates=replicates, rng=rng, **words)
     warn(leaks(pl.concat([grown, held]), trees, judged) + unseen_in_words(encoder.unseen(parts["test"])))
@@ -224,7 +224,9 @@ class PropensityFit(Trees):
 
     def _repr_html_(self) -> str:
         shown = self.accuracy.table.select("metric", "estimate", "low", "high", "n", "reason")
-        note = f"rows from {self.split_at} on; {100 * self.level:g} % intervals over customers; {self._shared()}"
+        note = (
+            f"rows from {in_words(self.split_at)} on; {100 * self.level:g} % intervals over customers; {self._shared()}"
+        )
         told = html_table(shown, title=f"How well {self.outcome!r} is foreseen", note=note)
         return told + html_table(self.parts, title="Parts", note=f"validation: {self.validation}")
 

@@ -1,6 +1,6 @@
 """Moments and whole days: `at` is UTC without a zone, a day is a day of the shop's timezone.
 
-`moment` understands an `as_of`; `local_day` gives the shop's day of a UTC column.
+`moment` understands an `as_of`, `in_words` tells it; `local_day` gives the shop's day of a UTC column.
 """
 
 from __future__ import annotations
@@ -37,6 +37,11 @@ def moment(as_of: datetime | date | str, *, timezone: str = "UTC", name: str = "
     if isinstance(as_of, date) and not isinstance(as_of, datetime):
         return datetime.combine(as_of, time(), zone(timezone)).astimezone(UTC).replace(tzinfo=None)
     raise TypeError(f"{name} is {as_of!r}; it must be a date, a datetime or text like '2011-12-09'.")
+
+
+def in_words(at: datetime) -> str:
+    """A moment for readers: at midnight the day alone."""
+    return str(at.date() if at.time() == time() else at)
 
 
 def day_of(as_of: datetime | date | str, *, timezone: str = "UTC", name: str = "as_of") -> date:

@@ -6,7 +6,7 @@ import pandas as pd
 import polars as pl
 import pytest
 
-from shoptoolkit.contract.clock import day_of, local_day, moment, zone
+from shoptoolkit.contract.clock import day_of, in_words, local_day, moment, zone
 
 LONDON, TOKYO = "Europe/London", "Asia/Tokyo"
 
@@ -68,3 +68,8 @@ def test_the_days_of_a_column_agree_with_the_day_of_each_moment(timezone_):
 def test_a_wrong_zone_of_a_column_is_told_before_any_work():
     with pytest.raises(ValueError, match="timezone is 'Mars'"):
         local_day("at", timezone="Mars")
+
+
+def test_a_moment_at_midnight_is_told_by_its_day():
+    assert in_words(datetime(2025, 9, 1)) == "2025-09-01"
+    assert in_words(datetime(2025, 9, 1, 8, 30)) == "2025-09-01 08:30:00"
