@@ -142,7 +142,8 @@ def organic_share(
     check_span("horizon_days", horizon_days)
     check_span("window_days", window_days, example="7")
     check_number("gap_minutes", gap_minutes)
-    end, window = moment(day_of(as_of, timezone=timezone), timezone=timezone), f"no paid touch in {window_days:g} days"
+    end = moment(day_of(as_of, timezone=timezone), timezone=timezone)
+    window = f"no paid touch in {window_days:g} day{'' if window_days == 1 else 's'}"
     log, paid = known_before(events, end), listed(paid, name="paid")
     refused = {_SESSION: (unpaid := _unpaid(log, paid)), window: unpaid, _HOLDOUT: _NO_HOLDOUT}
     if "campaign_id" in log.columns and log["campaign_id"].count():
