@@ -137,11 +137,6 @@ def fit_next_item(
             f"events: no session from {split} on goes from one {of!r} to another at a later moment. Choose other "
             "kinds, a longer gap_minutes or an earlier split_at."
         )
-    words = {
-        "question": f"Which {of} comes next?",
-        "estimand": f"steps of sessions from {in_words(split)} on",
-        "method": method,
-    }
     return NextItemFit(
         method=method,
         of=of,
@@ -154,8 +149,13 @@ def fit_next_item(
         model=model,
         n_sessions=past["visit"].n_unique(),
         n_unseen=int(judged["is_unseen"].sum()),
-        accuracy=EstimateTable.from_rows(_accuracy(judged, n=n, level=level, words=words)),
+        accuracy=EstimateTable.from_rows(_accuracy(judged, n=n, level=level, words=_words(of, method, split))),
     )
+
+
+def _words(of: str, method: str, split: datetime) -> dict[str, str]:
+    among = f"steps of sessions from {in_words(split)} on"
+    return {"question": f"Which {of} comes next?", "estimand": among, "method": method}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
