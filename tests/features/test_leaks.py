@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from shoptoolkit.contract import ContractError, Events, check
-from shoptoolkit.features import FeatureSpec, as_of_features, search_leaks, sequences
+from shoptoolkit.features import FeatureSpec, as_of_features, orders, rfm, rhythm, search_leaks, sequences
 from shoptoolkit.features.leaks import _perturbed
 from shoptoolkit.simulate import shop
 
@@ -160,6 +160,27 @@ def test_what_looks_back_alone_passes(build):
     assert found.verdict == "none found in 60 perturbations of 20 requests"
     assert found.example is None
     assert found.columns == []
+
+
+def customers_as_of_a_day(events, requests):
+    """Value and rhythm of each customer as of the day of the request, from the whole log."""
+
+    def as_they_were(day):
+        made = orders(events, as_of=day)
+        habits = rhythm(made, as_of=day).table.drop("group")
+        return rfm(made, as_of=day).join(habits, on="customer_id").with_columns(as_of=pl.lit(day))
+
+    known = pl.concat(as_they_were(day) for day in requests["as_of"].unique(maintain_order=True))
+    return requests.join(known, on=["customer_id", "as_of"], how="left", maintain_order="left")
+
+
+def test_customers_as_of_a_day_know_nothing_of_it():
+    days = LOG.filter(pl.col("event") == "purchase").sample(6, seed=2).select("customer_id")
+    asked = days.with_columns(as_of=datetime(2025, 2, 1) + timedelta(days=4) * pl.int_range(pl.len()))
+    found = search_leaks(customers_as_of_a_day, LOG, asked, rng=1, n_requests=6)
+    assert found.n_requests == 6
+    assert not found.leaks
+    assert customers_as_of_a_day(LOG, asked)["clumpiness"].count() > 0
 
 
 def test_the_table_counts_requests_and_names_columns():
