@@ -163,10 +163,10 @@ def check_level(level: float) -> None:
         raise ValueError(f"level is {level!r}; it must lie between 0 and 1, e.g. 0.95.")
 
 
-def check_span(name: str, days: float, *, example: str = "30") -> None:
-    """Raise ValueError unless the argument `name` is a number of days above 0."""
-    if not _is_number(days) or not 0 < days < float("inf"):
-        raise ValueError(f"{name} is {days!r}; it must be a number of days > 0, e.g. {example}.")
+def check_span(name: str, span: float, *, example: str = "30", unit: str = "days") -> None:
+    """Raise ValueError unless the argument `name` is a number of days, or of another unit, above 0."""
+    if not _is_number(span) or not 0 < span < float("inf"):
+        raise ValueError(f"{name} is {span!r}; it must be a number of {unit} > 0, e.g. {example}.")
 
 
 def check_number(name: str, value: float, *, least: float = 0, whole: bool = False) -> None:

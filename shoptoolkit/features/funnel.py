@@ -14,7 +14,7 @@ import polars as pl
 
 from shoptoolkit.contract import ContractError, Events, require, wilson
 from shoptoolkit.contract.arrays import Floats, Ints
-from shoptoolkit.contract.check import check_level, check_number
+from shoptoolkit.contract.check import check_level, check_span
 from shoptoolkit.contract.schemas import EVENT_KINDS
 from shoptoolkit.contract.show import html_table
 from shoptoolkit.features.given import group_of, texts, whole
@@ -106,9 +106,7 @@ def funnel(events: Any, *, steps: Steps, within_hours: float, by: str | None = N
     """
     named = _named(steps)
     check_level(level)
-    check_number("within_hours", within_hours)
-    if not within_hours:
-        raise ValueError("within_hours is 0; it must be a number of hours > 0, e.g. 24.")
+    check_span("within_hours", within_hours, example="24", unit="hours")
     log = require(events, Events)
     groups = groups_of(log, by)
     reached = _reached(log, named, within_hours)

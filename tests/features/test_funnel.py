@@ -197,7 +197,7 @@ LOG = events_of([(1, 0, "view", 0), (1, 1, "cart", 0)])
         ),
         ({"steps": {"look": "view", "buy": ()}}, ValueError, r"steps: 'buy' is \[\]; a step is of the kinds"),
         ({"within_hours": 0}, ValueError, "within_hours is 0; it must be a number of hours > 0"),
-        ({"within_hours": -1}, ValueError, "within_hours is -1; it must be a number"),
+        ({"within_hours": -1}, ValueError, "within_hours is -1; it must be a number of hours > 0"),
         ({"within_hours": float("inf")}, ValueError, "within_hours is inf; it must be a number"),
         ({"level": 95}, ValueError, "level is 95"),
         ({"by": "land"}, ContractError, "by is 'land', not in customer_id, at"),
