@@ -22,14 +22,13 @@ from shoptoolkit.behaviour.prefixes import (
     HISTORY,
     SESSION,
     STARTED,
-    arrival,
     known_before,
     of_sessions,
     session_prefixes,
 )
 from shoptoolkit.behaviour.propensity import PropensityFit, fit_propensity, load_propensity
 from shoptoolkit.contract import ContractError, EstimateTable, Events, require
-from shoptoolkit.contract.clock import in_words, moment
+from shoptoolkit.contract.clock import arrival, in_words, moment
 from shoptoolkit.contract.show import html_table
 from shoptoolkit.features import FeatureSpec, sessions
 
@@ -111,7 +110,7 @@ def fit_intent(
 
 
 def _two_sides(log: pl.DataFrame, split: datetime, **options: Any) -> tuple[pl.DataFrame, pl.DataFrame]:
-    first, last = log.select(arrival(log).min(), arrival(log).max().alias("last")).row(0)
+    first, last = log.select(arrival(log.columns).min(), arrival(log.columns).max().alias("last")).row(0)
     if not first < split <= last:
         raise ValueError(f"split_at is {split}; it must lie within the log, after {first} and not after {last}.")
     if not (log["event"] == "purchase").any():

@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from shoptoolkit.behaviour.prefixes import arrival, known_before
+from shoptoolkit.behaviour.prefixes import known_before
 from shoptoolkit.behaviour.walks import METHODS, Lists, Neighbours, asked_at, by_hash, coded, learn, walks
 from shoptoolkit.contract import ContractError, EstimateTable, Events, estimate_row, refused_row, require, wilson
 from shoptoolkit.contract.check import check_level, check_number, choose, listed
-from shoptoolkit.contract.clock import in_words, moment
+from shoptoolkit.contract.clock import arrival, in_words, moment
 from shoptoolkit.contract.schemas import EVENT_KINDS
 from shoptoolkit.contract.show import html_table
 from shoptoolkit.features import sessions
@@ -119,7 +119,7 @@ def fit_next_item(
     check_level(level)
     _check_length(n := int(n), keep := int(keep))
     log, split = _log(events, of, kinds := listed(kinds, name="kinds")), moment(split_at, name="split_at")
-    first, last = log.select(arrival(log).min(), arrival(log).max().alias("last")).row(0)
+    first, last = log.select(arrival(log.columns).min(), arrival(log.columns).max().alias("last")).row(0)
     if not first < split <= last:
         raise ValueError(f"split_at is {split}; it must lie within the log, after {first} and not after {last}.")
     past = walks(sessions(known_before(log, split), gap_minutes=gap_minutes), of=of, kinds=kinds)

@@ -18,11 +18,11 @@ import numpy as np
 import polars as pl
 
 from shoptoolkit.contract import ContractError, Events, Requests, require
-from shoptoolkit.contract.arrays import Ints
 from shoptoolkit.contract.check import check_number
-from shoptoolkit.contract.clock import moment
+from shoptoolkit.contract.clock import arrival, moment
 from shoptoolkit.contract.schemas import EVENT_KINDS
 from shoptoolkit.features import FeatureSpec, as_of_features, sessions
+from shoptoolkit.features.in_time import is_new, moments
 
 AFTER = (1, 2, 3, 5, 8, 13)
 HISTORY = FeatureSpec(
@@ -167,16 +167,11 @@ def session_prefixes(
 def known_before(events: Any, as_of: datetime) -> pl.DataFrame:
     """The events known before a moment."""
     log = require(events, Events)
-    known = log.filter(arrival(log) < as_of)
+    known = log.filter(arrival(log.columns) < as_of)
     if known.is_empty():
-        first = log.select(arrival(log).min()).item()
+        first = log.select(arrival(log.columns).min()).item()
         raise ValueError(f"no event was known before {as_of}; the first one became known at {first}.")
     return known
-
-
-def arrival(log: pl.DataFrame) -> pl.Expr:
-    """When a row of this log became known."""
-    return pl.coalesce("known_at", "at") if "known_at" in log.columns else pl.col("at")
 
 
 def of_sessions(rows: pl.DataFrame, asked: pl.DataFrame, gap_minutes: float, spec: FeatureSpec | None) -> pl.DataFrame:
@@ -213,10 +208,10 @@ def _moments(
     whole = whole.filter(pl.col("__ended") < until)
     if since is not None:
         whole = whole.filter(pl.col("__began") >= moment(since, name="since"))
-    came = rows.select(*one, arrival(rows).alias("came")).sort(*one, "came")
-    is_new = came.select(pl.any_horizontal((pl.col(name) != pl.col(name).shift()).fill_null(True) for name in one))
+    came = rows.select(*one, arrival(rows.columns).alias("came")).sort(*one, "came")
+    is_first = came.select(is_new(*one)).to_series()
     row = pl.int_range(pl.len(), dtype=pl.Int64)
-    place = row - pl.when(is_new.to_series()).then(row).forward_fill() + 1
+    place = row - pl.when(is_first).then(row).forward_fill() + 1
     kept = came.with_columns(__k=place).filter(pl.col("__k").is_in(list(after)))
     asked = kept.join(whole, on=one, maintain_order="left")
     return asked.select(*one, (pl.col("came") + _TICK).alias("as_of"), "bought", "__k", "__began", "__ended")
@@ -232,17 +227,13 @@ def _seen(rows: pl.DataFrame, asked: pl.DataFrame, gap_minutes: float) -> pl.Dat
     own = asked.select("customer_id").join(runs, on="customer_id", how="left", maintain_order="left").fill_null(0)
     end, n = (own[name].cast(pl.Int64).to_numpy() for name in ("end", "n"))
     at, known_at, as_of = (
-        _micros(column) for column in (rows["at"], rows.select(arrival(rows)).to_series(), asked["as_of"])
+        moments(column) for column in (rows["at"], rows.select(arrival(rows.columns)).to_series(), asked["as_of"])
     )
     low, high = open_sessions(end - n, end, as_of, at, known_at, round(gap_minutes * _MINUTE))
     request = np.repeat(np.arange(len(low)), high - low)
     row = np.arange(len(request)) + np.repeat(low - (np.cumsum(high - low) - (high - low)), high - low)
     is_known = known_at[row] < as_of[request]
     return rows[row[is_known]].with_columns(__request=pl.Series(request[is_known]))
-
-
-def _micros(column: pl.Series) -> Ints:
-    return column.to_physical().to_numpy()
 
 
 def _summaries(seen: pl.DataFrame, timezone: str) -> pl.DataFrame:

@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from shoptoolkit.behaviour.prefixes import arrival
 from shoptoolkit.contract.arrays import Floats, Ints
+from shoptoolkit.contract.clock import arrival
+from shoptoolkit.features.in_time import is_new, moments
 
 if TYPE_CHECKING:
     from shoptoolkit.behaviour.kernels import Asked
@@ -31,13 +32,13 @@ LONGEST = 200  # steps of a session that count, the last ones: no person's is lo
 def walks(rows: pl.DataFrame, *, of: str, kinds: Sequence[str]) -> pl.DataFrame:
     """The steps of sessions, in time: customer_id, visit (0..), began, item, at, came (when it was known)."""
     one = ["customer_id", "session_number"]
-    number = rows.select(_is_new(one).cum_sum().cast(pl.Int64) - 1).to_series()
+    number = rows.select(is_new(*one).cum_sum().cast(pl.Int64) - 1).to_series()
     is_whole = rows.schema[of].is_integer() and rows.schema[of] not in (pl.UInt64, pl.Int128, pl.UInt128)
     item = pl.col(of).cast(pl.Int64 if is_whole else pl.String)
-    told = rows.select("customer_id", "at", "event", item=item, came=arrival(rows), visit=number)
-    told = told.with_columns(began=pl.when(_is_new(["visit"])).then("at").forward_fill())
+    told = rows.select("customer_id", "at", "event", item=item, came=arrival(rows.columns), visit=number)
+    told = told.with_columns(began=pl.when(is_new("visit")).then("at").forward_fill())
     walk = told.filter(pl.col("event").is_in(list(kinds)), pl.col("item").is_not_null())
-    return walk.filter(_is_new(["visit", "item"])).drop("event")
+    return walk.filter(is_new("visit", "item")).drop("event")
 
 
 def by_hash(steps: pl.DataFrame) -> pl.DataFrame:
@@ -50,7 +51,7 @@ def by_hash(steps: pl.DataFrame) -> pl.DataFrame:
 def coded(steps: pl.DataFrame, items: pl.DataFrame) -> pl.DataFrame:
     """The steps with their item's place in `items` as `code` (others follow), row, `low` (first row) and is_last."""
     codes = pl.concat([items["item"], steps["item"]]).unique(maintain_order=True).to_frame().with_row_index("code")
-    start = _is_new(["visit"])
+    start = is_new("visit")
     return (
         steps.join(codes, on="item", how="left", maintain_order="left")
         .with_row_index("row")
@@ -63,8 +64,8 @@ def asked_at(steps: pl.DataFrame, queries: pl.DataFrame) -> Asked:
     """Queries on coded steps: those from row `low` up to `high` that were known before `at`."""
     from shoptoolkit.behaviour.kernels import Asked
 
-    low, high, at = (queries[name].to_physical().to_numpy() for name in ("low", "high", "at"))
-    return Asked(low, high, at, steps["code"].to_numpy(), steps["came"].to_physical().to_numpy())
+    low, high, at = (moments(queries[name]) for name in ("low", "high", "at"))
+    return Asked(low, high, at, steps["code"].to_numpy(), moments(steps["came"]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -143,14 +144,9 @@ def _latest_first(session: Ints, item: Ints, steps: pl.DataFrame, items: pl.Data
     """The same with sessions numbered from the latest; of equal age, by a hash of what is in them."""
     from shoptoolkit.features.kernels import by_customer
 
-    ended = steps.filter("is_last")["at"].to_physical().to_numpy()
+    ended = moments(steps.filter("is_last")["at"])
     inside = np.add.reduceat(items["hash"].to_numpy()[item], np.flatnonzero(np.diff(session, prepend=-1)))
     place = np.empty_like(ended)
     place[np.lexsort((inside, -ended))] = np.arange(len(place))
     _, order = by_customer(place[session], len(place))
     return place[session[order]], item[order]
-
-
-def _is_new(keys: Sequence[str]) -> pl.Expr:
-    """True for a row that differs from the one before it."""
-    return pl.any_horizontal((pl.col(key) != pl.col(key).shift()).fill_null(True) for key in keys)

@@ -1,14 +1,18 @@
 """Moments and whole days: `at` is UTC without a zone, a day is a day of the shop's timezone.
 
-`moment` understands an `as_of`, `in_words` tells it; `local_day` gives the shop's day of a UTC column.
+`moment` understands an `as_of`, `in_words` tells it; `arrival` is when a row became known,
+`local_day` the shop's day of a UTC column, `PERIODS` the steps of the calendar.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import UTC, date, datetime, time
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import polars as pl
+
+PERIODS = {"week": "1w", "month": "1mo", "quarter": "1q"}  # and how polars writes them
 
 
 def zone(timezone: str) -> ZoneInfo:
@@ -48,6 +52,11 @@ def day_of(as_of: datetime | date | str, *, timezone: str = "UTC", name: str = "
     """The shop's day in which a moment lies. All days before it are over."""
     at = moment(as_of, timezone=timezone, name=name)
     return at.replace(tzinfo=UTC).astimezone(zone(timezone)).date()
+
+
+def arrival(columns: Collection[str]) -> pl.Expr:
+    """When a row of a log with these columns became known: at `known_at`, without it when it happened."""
+    return pl.coalesce("known_at", "at") if "known_at" in columns else pl.col("at")
 
 
 def local_day(column: str, *, timezone: str = "UTC") -> pl.Expr:

@@ -17,6 +17,7 @@ from shoptoolkit.contract.check import check_level, check_number, choose
 from shoptoolkit.contract.lines import order_key
 from shoptoolkit.contract.show import html_table
 from shoptoolkit.features.given import check_column, whole
+from shoptoolkit.features.in_time import is_new
 
 if TYPE_CHECKING:
     from shoptoolkit.features.affinity_kernels import Lines
@@ -162,9 +163,7 @@ def _lines(bought: pl.DataFrame, common: pl.DataFrame) -> Lines:
     from shoptoolkit.features.affinity_kernels import Lines
     from shoptoolkit.features.kernels import by_customer
 
-    is_new = (pl.col("customer_id") != pl.col("customer_id").shift()).fill_null(True)
-    is_next = is_new | (pl.col("unit") != pl.col("unit").shift())
-    numbered = bought.with_columns(cluster=is_new.cum_sum(), is_next=is_next)
+    numbered = bought.with_columns(cluster=is_new("customer_id").cum_sum(), is_next=is_new("customer_id", "unit"))
     units = numbered.filter("is_next")["cluster"].to_numpy()
     numbers = common.select("item", number=pl.int_range(pl.len()))
     kept = numbered.with_columns(unit=pl.col("is_next").cum_sum()).join(numbers, on="item", maintain_order="left")

@@ -1,7 +1,7 @@
 """The log in time: one customer after the other, each from the first event to the last.
 
 In: checked Events. Out: `in_time`, the same rows sorted by customer and moment, rows of one moment by their values, so
-that the order in which they came never matters; `first_rows` flags each customer's first row in such a log.
+that the order in which they came never matters; `is_new` and `first_rows` flag each customer's first row in such a log.
 
 A log that is in order already, as a store written per customer is, costs one look. Others are put in order by counting,
 not by comparing; and only rows that share customer and moment are compared by their other columns.
@@ -36,10 +36,14 @@ def in_time(log: pl.DataFrame, columns: Sequence[str] | None = None) -> pl.DataF
     return wanted if order is None else wanted[order]
 
 
+def is_new(*keys: str) -> pl.Expr:
+    """In sorted rows: is a row the first one of its keys?"""
+    return pl.any_horizontal((pl.col(key) != pl.col(key).shift()).fill_null(True) for key in keys)
+
+
 def first_rows(log: pl.DataFrame) -> Flags:
     """In rows sorted by customer: is a row the first of its customer?"""
-    customer = log["customer_id"]
-    return (customer != customer.shift()).fill_null(True).to_numpy()
+    return log.select(is_new("customer_id")).to_series().to_numpy()
 
 
 def moments(column: pl.Series) -> Ints:

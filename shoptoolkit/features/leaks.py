@@ -20,6 +20,7 @@ import polars as pl
 from shoptoolkit.contract import to_polars, wilson
 from shoptoolkit.contract.arrays import Flags
 from shoptoolkit.contract.check import check_level, check_number
+from shoptoolkit.contract.clock import arrival
 from shoptoolkit.contract.schemas import EVENT_KINDS
 from shoptoolkit.contract.show import html_table
 from shoptoolkit.features.given import whole
@@ -167,7 +168,7 @@ def search_leaks(
             f"build is a {type(build).__name__}; it comes first, and must be a function of events and requests."
         )
     asked, log = read_pair(events, requests, made=())
-    known_at, as_of = log.select(pl.coalesce("^known_at$", "at")).to_series(), asked["as_of"]
+    known_at, as_of = log.select(arrival(log.columns)).to_series(), asked["as_of"]
     rng = np.random.default_rng(rng)
     chosen = _chosen(asked, log.select("customer_id", known_at=known_at), whole(n_requests), rng)
     given, theirs = to_polars(events), to_polars(requests)

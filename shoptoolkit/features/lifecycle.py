@@ -15,12 +15,10 @@ import polars as pl
 from shoptoolkit.contract import Orders, require
 from shoptoolkit.contract.arrays import Ints
 from shoptoolkit.contract.check import check_number, choose
-from shoptoolkit.contract.clock import day_of, local_day
+from shoptoolkit.contract.clock import PERIODS, day_of, local_day
 from shoptoolkit.contract.show import html_table
 from shoptoolkit.features.given import whole
 from shoptoolkit.features.in_time import first_rows
-
-_STEP = {"week": "1w", "month": "1mo", "quarter": "1q"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -106,13 +104,13 @@ def lifecycle(
     >>> [(start.month, state, n) for start, state, n, _ in told.rows()]
     [(1, 'new', 2), (2, 'quiet', 2), (3, 'active', 1), (3, 'lapsed', 1)]
     """
-    choose("period", period, _STEP)
+    choose("period", period, PERIODS)
     check_number("lapse_days", lapse_days, least=1, whole=True)
     table = require(orders, Orders)
     known = "history_known" in table.columns and bool(table["history_known"].fill_null(False).all())
     end = day_of(as_of, timezone=timezone)
     days = table.select("customer_id", day=local_day("ordered_at", timezone=timezone)).filter(pl.col("day") < end)
-    starts = _starts(days["day"], end, _STEP[period])
+    starts = _starts(days["day"], end, PERIODS[period])
     if len(starts) < 2:
         raise ValueError(
             f"as_of is {as_of}, and no {period} with orders is over by then; take a shorter period, or a later as_of."

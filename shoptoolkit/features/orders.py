@@ -16,9 +16,10 @@ import polars as pl
 from shoptoolkit.contract import ContractError, Events, Orders, require
 from shoptoolkit.contract.arrays import Ints
 from shoptoolkit.contract.check import check_number
-from shoptoolkit.contract.clock import day_of, local_day, moment, zone
+from shoptoolkit.contract.clock import arrival, day_of, local_day, moment, zone
 from shoptoolkit.contract.lines import line_amount, moves_money, order_key, pieces
 from shoptoolkit.features.given import check_flag, texts
+from shoptoolkit.features.in_time import is_new
 
 _ORDER, _ITEM = ["customer_id", "order_id"], ["customer_id", "item_id"]
 _MONEY = ("gross_revenue", "refunded", "revenue")
@@ -164,7 +165,7 @@ def _before(log: pl.DataFrame, as_of: datetime | date | str | None, timezone: st
     if as_of is None:
         return lines
     end = moment(day_of(as_of, timezone=timezone), timezone=timezone)
-    known_at = pl.coalesce("known_at", "at") if "known_at" in lines.columns else pl.col("at")
+    known_at = arrival(lines.columns)
     is_seen = (pl.col("at") < end) & (known_at < end)
     if (seen := lines.filter(is_seen)).is_empty() and log.filter(is_seen).is_empty():
         raise ValueError(f"as_of is {as_of}, and no event lies before that day.")
@@ -202,16 +203,16 @@ def _by_order(purchases: pl.DataFrame) -> pl.DataFrame:
     Lines in time are that already, unless a customer's orders lie between each other: then a run of lines is no order.
     """
     lines = purchases.sort("customer_id", "at", "order_id")
-    runs = lines.select(_ORDER).filter(_is_new(_ORDER))
+    runs = lines.select(_ORDER).filter(is_new(*_ORDER))
     if runs["order_id"].n_unique() < len(runs) and runs.n_unique() < len(runs):
         first_at = pl.col("at").min().over(_ORDER)
         lines = purchases.sort("customer_id", first_at, "order_id", "at")
-    return lines.with_columns(__order=_is_new(_ORDER).cum_sum() - 1)
+    return lines.with_columns(__order=is_new(*_ORDER).cum_sum() - 1)
 
 
 def _per_order(lines: pl.DataFrame, keep: Sequence[str]) -> pl.DataFrame:
     """A row per order, of lines in that order. Ties are broken by value, so that the order of rows does not matter."""
-    first = np.flatnonzero(lines.select(_is_new(["__order"])).to_series().to_numpy())
+    first = np.flatnonzero(lines.select(is_new("__order")).to_series().to_numpy())
     totals = {"gross_revenue": "__cents", "items": "quantity"}
     carried = [name for name in dict.fromkeys(("source", *keep)) if name in lines.columns and name != "category"]
     told = {name: _by_value(lines, name)[first] for name in carried}
@@ -229,13 +230,13 @@ def _main_category(purchases: pl.DataFrame) -> pl.DataFrame:
     """The category with most money in each order; of equals, the first by name; lines without one have no say."""
     sums = purchases.drop_nulls("category").group_by("__order", "category").agg(pl.col("__cents").sum())
     ranked = sums.sort("__order", "__cents", "category", descending=[False, True, False])
-    return ranked.filter(_is_new(["__order"])).select("__order", "category")
+    return ranked.filter(is_new("__order")).select("__order", "category")
 
 
 def _number() -> pl.Expr:
     """A customer's orders, in time, from 1: boundary flags are six times faster than a window."""
     row = pl.int_range(pl.len(), dtype=pl.Int64)
-    start = pl.when(_is_new(["customer_id"])).then(row).forward_fill()
+    start = pl.when(is_new("customer_id")).then(row).forward_fill()
     return (row - start + 1).alias("order_number")
 
 
@@ -271,12 +272,7 @@ def _latest(refunds: pl.DataFrame, targets: pl.DataFrame, keys: list[str]) -> pl
     both = both.sort(*keys, "at", "refund", "target")
     row = pl.int_range(pl.len())
     begun, ordered = (
-        pl.when(flag).then(row).forward_fill() for flag in (_is_new(keys), pl.col("target").is_not_null())
+        pl.when(flag).then(row).forward_fill() for flag in (is_new(*keys), pl.col("target").is_not_null())
     )
     filled = both.with_columns(pl.col("target").forward_fill(), is_known=ordered >= begun)
     return filled.filter(pl.col("refund").is_not_null() & pl.col("is_known")).select("refund", "__cents", "target")
-
-
-def _is_new(keys: Sequence[str]) -> pl.Expr:
-    """In sorted rows: the first one of its keys."""
-    return pl.any_horizontal((pl.col(key) != pl.col(key).shift()).fill_null(True) for key in keys)

@@ -14,10 +14,8 @@ import polars as pl
 
 from shoptoolkit.contract import ContractError, Orders, require, wilson
 from shoptoolkit.contract.check import check_level, choose
-from shoptoolkit.contract.clock import day_of, local_day
+from shoptoolkit.contract.clock import PERIODS, day_of, local_day
 from shoptoolkit.contract.show import html_table
-
-_STEP = {"week": "1w", "month": "1mo", "quarter": "1q"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -96,7 +94,7 @@ def cohorts(
     [(0, 2, 2), (1, 2, 0), (2, 2, 1)]
     """
     check_level(level)
-    choose("period", period, _STEP)
+    choose("period", period, PERIODS)
     choose("cohort", cohort, ("first_order", "first_seen"))
     table = require(orders, Orders)
     known = "history_known" in table.columns and bool(table["history_known"].fill_null(False).all())
@@ -107,7 +105,7 @@ def cohorts(
         )
     end = day_of(as_of, timezone=timezone)
     table = table.select("customer_id", day=local_day("ordered_at", timezone=timezone)).filter(pl.col("day") < end)
-    counts = table if table.is_empty() else _counts(table, end, _STEP[period])
+    counts = table if table.is_empty() else _counts(table, end, PERIODS[period])
     if counts.is_empty():
         raise ValueError(f"as_of is {as_of}, and no {period} with orders is over by then; take a shorter period.")
     share = _with_shares(counts, level)
