@@ -7,6 +7,7 @@ datasets        public data sets brought to the contract
 simulate        shops whose true behaviour is known
 features        events -> orders, sessions, paths, habits, what was known as of a moment
 survival        spells -> curves, regressions, orders to come and their value, judged on what came
+incrementality  what an ad changed: experiments, repurchase, uplift, the ledger
 behaviour       why people buy: the unprompted share, propensities, intent, what comes next
 explain         what each feature adds to a model's answer, and whether that holds
 figures         draw a result
@@ -21,7 +22,18 @@ from importlib import import_module
 from types import ModuleType
 
 __version__ = "0.1.0"
-__all__ = ["behaviour", "contract", "datasets", "explain", "features", "figures", "report", "simulate", "survival"]
+__all__ = [
+    "behaviour",
+    "contract",
+    "datasets",
+    "explain",
+    "features",
+    "figures",
+    "incrementality",
+    "report",
+    "simulate",
+    "survival",
+]
 
 
 def __getattr__(name: str) -> ModuleType:

@@ -45,8 +45,7 @@ class EstimateTable:
         return cls(table=checked.good)
 
     def __repr__(self) -> str:
-        several = [one for one in ("metric", "horizon_days") if self.table[one].n_unique() > 1]
-        return "\n".join(_sentence(row, several) for row in self.table.to_dicts())
+        return "\n".join(_sentence(row, self._telling()) for row in self.table.to_dicts())
 
     def _repr_html_(self) -> str:
         table = self.table
@@ -58,17 +57,40 @@ class EstimateTable:
         if len(told["measure"]) == 1:  # one unit for all stands in the note
             shown.remove("measure")
             notes.append(f"in {told['measure'][0]}")
-        # rows of one group differ by what they measure, or by how far they look
-        shown = [one for one in ("metric", "horizon_days") if len(told[one]) > 1] + shown
-        return html_table(table.select(name, *shown), title=", ".join(told["question"]), note="; ".join(notes))
+        telling = self._telling()
+        if "estimand" in telling:
+            notes = notes[len(told["estimand"]) :]
+        if told["set_shape"] not in ([], ["interval"]):
+            shown.insert(shown.index("high") + 1, "set_shape")
+        return html_table(
+            table.select(name, *telling, *shown), title=", ".join(told["question"]), note="; ".join(notes)
+        )
+
+    def _telling(self) -> list[str]:
+        """Columns that, beside the contrast or group, tell the rows apart: first what they measure and how far."""
+        key = ["contrast", "group"] if self.table["contrast"].null_count() else ["contrast"]
+        chosen = [one for one in ("metric", "horizon_days") if self.table[one].n_unique() > 1]
+        for one in ("group", "estimand", "method"):
+            if self.table[one].n_unique() > 1 and self.table.select(*key, *chosen).is_duplicated().any():
+                chosen += [] if one in key else [one]
+        return chosen
 
 
 def estimate_row(
-    *, estimate: float, standard_error: float, level: float, null: float | None = None, **rest: Any
+    *,
+    estimate: float,
+    standard_error: float,
+    level: float,
+    null: float | None = None,
+    degrees: float | None = None,
+    **rest: Any,
 ) -> dict[str, Any]:
-    """One row of Estimates with a Wald interval; a two-sided p-value against `null` where one is given."""
-    reach = z_of(level) * standard_error
-    p_value = None if null is None else _two_sided(estimate - null, standard_error)
+    """One row of Estimates with a Wald interval; a two-sided p-value against `null` where one is given.
+
+    By Student's law where `degrees` of freedom are given, else by the normal one.
+    """
+    reach = critical_of(level, degrees) * standard_error
+    p_value = None if null is None else two_sided(estimate - null, standard_error, degrees)
     return {
         "estimate": estimate,
         "standard_error": standard_error,
@@ -92,6 +114,27 @@ def z_of(level: float) -> float:
     return NormalDist().inv_cdf(0.5 + level / 2)
 
 
+def critical_of(level: float, degrees: float | None = None) -> float:
+    """How many standard errors an interval reaches to either side: by Student's law where `degrees` are given."""
+    if degrees is None:
+        return z_of(level)
+    from scipy.special import stdtrit
+
+    return float(stdtrit(degrees, 0.5 + level / 2))
+
+
+def two_sided(distance: float, standard_error: float, degrees: float | None = None) -> float:
+    """The p-value of a distance from the null, by the normal or by Student's law; without error, 1 at the null."""
+    if standard_error == 0:
+        return float(distance == 0)
+    size = abs(distance) / standard_error
+    if degrees is None:
+        return math.erfc(size / math.sqrt(2))  # 1 - cdf would lose the small ones
+    from scipy.special import stdtr
+
+    return 2 * float(stdtr(degrees, -size))
+
+
 def delta_error(slopes: npt.NDArray[np.float64], covariance: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Standard errors by the delta method: a row of `slopes` in the parameters for each value told."""
     return np.asarray(np.sqrt(np.einsum("ij,jk,ik->i", slopes, covariance, slopes, optimize=True).clip(0)))
@@ -107,24 +150,20 @@ def wilson(share: npt.ArrayLike, n: npt.ArrayLike, level: float) -> tuple[Any, A
     return np.where(share == 0, 0.0, middle - reach), np.where(share == 1, 1.0, middle + reach)
 
 
-def _two_sided(distance: float, standard_error: float) -> float:
-    if standard_error == 0:
-        return float(distance == 0)
-    return math.erfc(abs(distance) / standard_error / math.sqrt(2))  # 1 - cdf would lose the small ones
-
-
-def _sentence(row: dict[str, Any], several: list[str]) -> str:
+def _sentence(row: dict[str, Any], telling: list[str]) -> str:
     name = row["contrast"] or row["group"]
-    if "metric" in several:
+    if "metric" in telling:
         name = row["metric"] if name == "all" else f"{row['metric']}, {name}"
-    if "horizon_days" in several and row["horizon_days"] is not None:
+    if "horizon_days" in telling and row["horizon_days"] is not None:
         name += f", {row['horizon_days']:g} days"
+    name = ", ".join([name, *(row[one] for one in telling if one in ("group", "estimand", "method"))])
     if row["verdict"] == "refused":
         return f"{name}: refused. {row['reason']}"
     values = [row[key] for key in ("estimate", "low", "high")]
     known = [value for value in values if value is not None]
     width = max(known) - min(known) if known else 0.0
     digits = max(0, 3 - math.ceil(math.log10(max(width, 1e-12)))) if width else 3
-    numbers = ("none" if value is None else f"{value:,.{digits}f}" for value in values)
+    estimate, low, high = ("none" if value is None else f"{value:,.{digits}f}" for value in values)
+    between = {"rays": f"all but {low} to {high}", "line": "any value"}.get(row["set_shape"], f"{low} to {high}")
     measure = f" {row['measure']}" if row["measure"] else ""
-    return "{}: {} ({} to {}){}, n = {:,}".format(name, *numbers, measure, row["n"])
+    return f"{name}: {estimate} ({between}){measure}, n = {row['n']:,}"

@@ -81,10 +81,35 @@ def test_the_table_reads_as_sentences():
 
 
 def test_a_bound_that_is_never_reached_is_none():
-    open_above = row() | {"high": None, "set_shape": "rays"}
+    open_above = row() | {"high": None}
     assert repr(EstimateTable.from_rows([open_above])) == "ad - none: 0.500 (0.010 to none) orders, n = 1,200"
     nothing = row() | {"estimate": None, "low": None, "high": None, "set_shape": "empty"}
     assert repr(EstimateTable.from_rows([nothing])) == "ad - none: none (none to none) orders, n = 1,200"
+
+
+def test_a_set_that_is_no_interval_says_so():
+    rays, line = row() | {"set_shape": "rays"}, row() | {"low": None, "high": None, "set_shape": "line"}
+    table = EstimateTable.from_rows([rays, line])
+    assert repr(table).splitlines() == [
+        "ad - none: 0.500 (all but 0.010 to 0.990) orders, n = 1,200",
+        "ad - none: 0.500 (any value) orders, n = 1,200",
+    ]
+    assert "rays" in table._repr_html_()
+    assert "set_shape" not in EstimateTable.from_rows([row()])._repr_html_()
+
+
+def test_rows_that_would_read_alike_are_told_apart_by_what_they_estimate():
+    one, two = row() | {"estimand": "difference"}, row() | {"estimand": "relative difference"}
+    table = EstimateTable.from_rows([one, two])
+    assert repr(table).splitlines()[1].startswith("ad - none, relative difference: ")
+    assert table._repr_html_().count("relative difference") == 1
+
+
+def test_few_degrees_of_freedom_widen_the_interval_by_students_law():
+    told = {"question": "q", "estimand": "e", "metric": "m", "method": "t", "group": "all", "n": 5}
+    one = estimate_row(estimate=1.0, standard_error=0.5, level=0.95, null=0.0, degrees=3, **told)
+    assert (one["low"], one["high"]) == pytest.approx((1 - 0.5 * 3.182446305, 1 + 0.5 * 3.182446305))
+    assert one["p_value"] == pytest.approx(0.139326, abs=1e-6)
 
 
 def test_the_table_keeps_its_own_contract_and_all_columns():
