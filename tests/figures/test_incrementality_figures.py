@@ -1,0 +1,78 @@
+"""An experiment over time is drawn as its table tells it: both intervals, the band, and the day the flight ends."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import matplotlib.pyplot as plt
+import polars as pl
+import pytest
+
+from shoptoolkit import figures, survival
+
+LOOKS = pl.DataFrame(
+    {
+        "group": "all",
+        "contrast": "ad - none",
+        "n": [10, 20, 40],
+        "estimate": [None, 0.4, 0.2],
+        "low": [None, -1.0, -0.3],
+        "high": [None, 1.8, 0.7],
+        "fixed_low": [None, -0.2, 0.05],
+        "fixed_high": [None, 1.0, 0.35],
+    }
+)
+OVER = SimpleNamespace(table=LOOKS, level=0.9)
+DAYS = pl.DataFrame({"customer_id": range(80), "duration_days": [1.0 + n * 7 % 30 for n in range(80)]})
+SPELLS = DAYS.with_columns(start_days=0.0, stop_days="duration_days", repurchased=pl.col("customer_id") % 3 > 0)
+APART = survival.mean_cumulative_orders_difference(SPELLS.with_columns(arm=pl.col("customer_id") % 2), by="arm")
+
+
+def words(ax):
+    return [*(text.get_text() for text in ax.texts), ax.get_title(loc="left")]
+
+
+def outline(collection):
+    return collection.get_paths()[0].vertices
+
+
+def test_both_intervals_of_every_look_are_drawn_and_named():
+    ax = plt.subplots()[1]
+    assert figures.lift_over_time(OVER, ax=ax, truth=0.25) is ax
+    line, *fixed = ax.lines[:3]
+    seen = LOOKS.drop_nulls()
+    assert line.get_xydata().tolist() == seen.select("n", "estimate").to_numpy().tolist()
+    assert [one.get_ydata().tolist() for one in fixed] == [seen["fixed_low"].to_list(), seen["fixed_high"].to_list()]
+    assert (outline(ax.collections[0])[:, 1].min(), outline(ax.collections[0])[:, 1].max()) == (-1.0, 1.8)
+    assert ax.lines[-1].get_ydata() == [0.25, 0.25]
+    assert {"at any look", "at one look", "Effect so far, 90 % intervals"} <= set(words(ax))
+
+
+def test_one_contrast_is_drawn_at_a_time():
+    two = SimpleNamespace(table=pl.concat([LOOKS, LOOKS.with_columns(contrast=pl.lit("mail - none"))]), level=0.9)
+    with pytest.raises(ValueError, match="several values of contrast; filter its table"):
+        figures.lift_over_time(two)
+
+
+def test_a_difference_is_drawn_by_day_with_its_band_and_the_end_of_the_flight():
+    truth = pl.DataFrame({"duration_days": [0.0, 30.0], "estimate": [0.0, 0.1]})
+    ax = figures.difference(APART, mark=(21, "end of the flight"), truth=truth)
+    assert ax.lines[0].get_xydata().tolist() == APART.table.select("duration_days", "estimate").to_numpy().tolist()
+    interval, band = ax.collections
+    assert outline(interval)[:, 1].min() == APART.table["low"].min()
+    assert outline(band)[:, 1].max() == APART.table["band_high"].max()
+    assert band.get_alpha() < interval.get_alpha()
+    dotted, flight = ax.lines[-2:]
+    assert (dotted.get_xydata().tolist(), flight.get_xdata()) == ([[0.0, 0.0], [30.0, 0.1]], [21, 21])
+    assert {"end of the flight", f"{APART.estimand.capitalize()}, 95 % interval"} <= set(words(ax))
+
+
+def test_a_difference_of_shares_is_told_in_percent():
+    ax = figures.difference(APART, share=True)
+    assert ax.yaxis.get_major_formatter()(0.25, 0) == "25 %"
+
+
+def test_one_difference_is_drawn_at_a_time():
+    three = survival.mean_cumulative_orders_difference(SPELLS.with_columns(arm=pl.col("customer_id") % 3), by="arm")
+    with pytest.raises(ValueError, match="curve has the contrasts 1 - 0, 2 - 0; filter its table to one"):
+        figures.difference(three)
