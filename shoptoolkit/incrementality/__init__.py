@@ -1,3 +1,10 @@
 """What an ad changed: experiments, repurchase, uplift, and the ledger that keeps all answers beside each other."""
 
-__all__: list[str] = []
+from shoptoolkit.incrementality.pull_forward import pull_forward
+from shoptoolkit.incrementality.repurchase import RepurchaseLift, repurchase_lift
+
+__all__ = [
+    "RepurchaseLift",
+    "pull_forward",
+    "repurchase_lift",
+]
