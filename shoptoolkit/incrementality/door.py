@@ -88,7 +88,7 @@ def arms(
         raise ValueError(
             f"metrics has {wrong[0]!r}, which is no outcome of the experiment; name a column measured in it."
         )
-    _once(table)
+    once(table)
     found = sorted(table["arm"].unique())
     if control not in found:
         raise ValueError(f"control is {control!r}; the arms are {', '.join(map(repr, found))}.")
@@ -122,7 +122,8 @@ def metrics_of(metrics: str | Iterable[str] | Mapping[str, Any]) -> dict[str, tu
     return told
 
 
-def _once(table: pl.DataFrame) -> None:
+def once(table: pl.DataFrame, *, name: str = "outcomes", mend: str = "Sum them to one row each.") -> None:
+    """Raise ContractError, which lists them, where customers have several rows or arms."""
     if not len(twice := table.filter(pl.col("customer_id").is_duplicated())):
         return
     arms = twice.group_by("customer_id").agg(pl.col("arm").unique().sort()).sort("customer_id")
@@ -132,10 +133,10 @@ def _once(table: pl.DataFrame) -> None:
     more = f" and {len(who) - 5:,} more" if len(who) > 5 else ""
     if len(both):
         raise ContractError(
-            f"outcomes: {len(both):,} customers are in several arms: {told}{more}. Nobody can say what they were "
+            f"{name}: {len(both):,} customers are in several arms: {told}{more}. Nobody can say what they were "
             "given; find out why, then leave them out of both arms."
         )
-    raise ContractError(f"outcomes: {len(arms):,} customers have several rows: {told}{more}. Sum them to one row each.")
+    raise ContractError(f"{name}: {len(arms):,} customers have several rows: {told}{more}. {mend}")
 
 
 def _number(table: pl.DataFrame, name: str) -> pl.Expr:
