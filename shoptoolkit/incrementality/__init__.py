@@ -2,12 +2,15 @@
 
 from shoptoolkit.incrementality.outcomes import ExperimentOutcomes, outcomes
 from shoptoolkit.incrementality.pull_forward import pull_forward
+from shoptoolkit.incrementality.qini import Qini, qini
 from shoptoolkit.incrementality.repurchase import RepurchaseLift, repurchase_lift
 
 __all__ = [
     "ExperimentOutcomes",
+    "Qini",
     "RepurchaseLift",
     "outcomes",
     "pull_forward",
+    "qini",
     "repurchase_lift",
 ]
