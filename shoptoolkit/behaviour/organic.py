@@ -206,7 +206,7 @@ def _unlike(dealt: pl.DataFrame) -> str | None:
     if "probability" not in dealt.columns or not dealt["probability"].count():
         return None
     of_arm = dealt.group_by("arm").agg(
-        pl.len(), pl.col("probability").n_unique().alias("chances"), pl.first("probability")
+        pl.len(), pl.col("probability").n_unique().alias("chances"), pl.col("probability").first()
     )
     if of_arm["chances"].max() != 1:
         return "An arm's probability varies, so that arms differ in who is in them. Pass customers of one probability."
