@@ -22,13 +22,12 @@ def lift_over_time(over: OverTime, *, ax: Axes | None = None, truth: float | Non
     """Draw an effect as more and more customers mature: the line, what holds at every look, what holds at one alone.
 
     The shade is the interval that one may look at as often as one likes; the dashed lines are the ordinary one, which
-    is made for a single look, planned before. `truth`: drawn as a thin dotted line. One contrast and group at a time.
+    is made for a single look, planned before. `truth`: drawn as a thin dotted line. One contrast at a time.
     """
-    table = over.table
-    if several := [name for name in ("contrast", "group") if table[name].n_unique() > 1]:
-        raise ValueError(f"over has several values of {' and '.join(several)}; filter its table to one of each.")
-    told = table.drop_nulls("estimate").sort("n")
-    ax, blue, clay = new_axes(ax), SERIES["blue"], SERIES["clay"]
+    if (groups := over.table["group"].unique()).len() != 1:
+        said = f"the contrasts {', '.join(groups.sort())}; filter its table to one" if len(groups) else "no look"
+        raise ValueError(f"over has {said}.")
+    ax, blue, clay, told = new_axes(ax), SERIES["blue"], SERIES["clay"], over.table
     ax.fill_between(told["n"], told["low"], told["high"], color=blue, alpha=0.17, lw=0)
     ax.plot(told["n"], told["estimate"], color=blue)
     for side in ("fixed_low", "fixed_high"):

@@ -12,14 +12,13 @@ from shoptoolkit import figures, survival
 
 LOOKS = pl.DataFrame(
     {
-        "group": "all",
-        "contrast": "ad - none",
-        "n": [10, 20, 40],
-        "estimate": [None, 0.4, 0.2],
-        "low": [None, -1.0, -0.3],
-        "high": [None, 1.8, 0.7],
-        "fixed_low": [None, -0.2, 0.05],
-        "fixed_high": [None, 1.0, 0.35],
+        "group": "ad - none",
+        "n": [20, 40],
+        "estimate": [0.4, 0.2],
+        "low": [-1.0, -0.3],
+        "high": [1.8, 0.7],
+        "fixed_low": [-0.2, 0.05],
+        "fixed_high": [1.0, 0.35],
     }
 )
 OVER = SimpleNamespace(table=LOOKS, level=0.9)
@@ -40,18 +39,19 @@ def test_both_intervals_of_every_look_are_drawn_and_named():
     ax = plt.subplots()[1]
     assert figures.lift_over_time(OVER, ax=ax, truth=0.25) is ax
     line, *fixed = ax.lines[:3]
-    seen = LOOKS.drop_nulls()
-    assert line.get_xydata().tolist() == seen.select("n", "estimate").to_numpy().tolist()
-    assert [one.get_ydata().tolist() for one in fixed] == [seen["fixed_low"].to_list(), seen["fixed_high"].to_list()]
+    assert line.get_xydata().tolist() == LOOKS.select("n", "estimate").to_numpy().tolist()
+    assert [one.get_ydata().tolist() for one in fixed] == [LOOKS["fixed_low"].to_list(), LOOKS["fixed_high"].to_list()]
     assert (outline(ax.collections[0])[:, 1].min(), outline(ax.collections[0])[:, 1].max()) == (-1.0, 1.8)
     assert ax.lines[-1].get_ydata() == [0.25, 0.25]
     assert {"at any look", "at one look", "Effect so far, 90 % intervals"} <= set(words(ax))
 
 
 def test_one_contrast_is_drawn_at_a_time():
-    two = SimpleNamespace(table=pl.concat([LOOKS, LOOKS.with_columns(contrast=pl.lit("mail - none"))]), level=0.9)
-    with pytest.raises(ValueError, match="several values of contrast; filter its table"):
-        figures.lift_over_time(two)
+    two = pl.concat([LOOKS, LOOKS.with_columns(group=pl.lit("mail - none"))])
+    with pytest.raises(ValueError, match="over has the contrasts ad - none, mail - none; filter its table to one"):
+        figures.lift_over_time(SimpleNamespace(table=two, level=0.9))
+    with pytest.raises(ValueError, match="over has no look"):
+        figures.lift_over_time(SimpleNamespace(table=LOOKS.clear(), level=0.9))
 
 
 def test_a_difference_is_drawn_by_day_with_its_band_and_the_end_of_the_flight():
