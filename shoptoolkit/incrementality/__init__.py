@@ -8,6 +8,7 @@ from shoptoolkit.incrementality.pull_forward import pull_forward
 from shoptoolkit.incrementality.qini import Qini, qini
 from shoptoolkit.incrementality.repurchase import RepurchaseLift, repurchase_lift
 from shoptoolkit.incrementality.split import SplitCheck, check_split
+from shoptoolkit.incrementality.uplift import UpliftFit, fit_uplift
 from shoptoolkit.incrementality.value import incremental_value
 
 __all__ = [
@@ -16,9 +17,11 @@ __all__ = [
     "Qini",
     "RepurchaseLift",
     "SplitCheck",
+    "UpliftFit",
     "adjust",
     "cannibalisation",
     "check_split",
+    "fit_uplift",
     "incremental_value",
     "ledger",
     "lift_on_exposed",

@@ -22,7 +22,7 @@ from shoptoolkit.trees.encoding import Encoder
 
 _GROWTH: dict[str, Any] = {"rounds": 300, "patience": 20, "learning_rate": 0.05, "max_depth": 3, "min_child_weight": 20}
 _HELD = 0.2  # of the rows at hand, which stop the trees
-_FAR, _MOST = 0.1, 0.01  # at most this share of customers may have less than this part of an arm's overall chance
+FAR, _MOST = 0.1, 0.01  # at most this share of customers may have less than this part of an arm's overall chance
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -43,9 +43,8 @@ class Folds:
 
     def matrix(self, rows: Flags | Ints, label: Floats | None = None) -> Any:
         """The features of some rows, as XGBoost reads them."""
-        return data(
-            self.encoded[np.flatnonzero(rows) if rows.dtype == bool else rows], nthread=self.nthread, label=label
-        )
+        rows = np.flatnonzero(rows) if rows.dtype == bool else rows
+        return data(self.encoded[rows], nthread=self.nthread, label=label)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -90,18 +89,15 @@ def deal(
     places. Raises ContractError for features that trees cannot read.
     """
     encoder = Encoder.learn(table, features)
-    keys = (
-        encoder.encode(table).select(pl.all().name.prefix("__")).hstack(table.select(*dict.fromkeys([*by, customer])))
-    )
+    encoded = encoder.encode(table).select(pl.all().name.prefix("__"))
+    keys = encoded.hstack(table.select(*dict.fromkeys([*by, customer])))
     given = keys.select(pl.arg_sort_by(keys.columns)).to_series()
     ordered = table[given]
     people = ordered.select(customer, by[0]).unique(customer, keep="first", maintain_order=True)
-    stratum = people[by[0]].rank("dense").to_numpy()
     dealt = np.empty(len(people), dtype=np.int64)
-    dealt[np.lexsort((rng.random(len(people)), stratum))] = np.arange(len(people)) % folds
-    fold = ordered.select(customer).join(
-        people.with_columns(fold=dealt), on=customer, how="left", maintain_order="left"
-    )
+    dealt[np.lexsort((rng.random(len(people)), people[by[0]].rank("dense")))] = np.arange(len(people)) % folds
+    of_each = people.select(customer, fold=dealt)
+    fold = ordered.select(customer).join(of_each, on=customer, how="left", maintain_order="left")
     return Folds(
         table=ordered,
         encoder=encoder,
@@ -147,7 +143,7 @@ def cross_chances(folds: Folds, arm: Ints, *, rng: np.random.Generator) -> Float
 
 def no_overlap(chances: Floats, shares: Floats) -> str | None:
     """Why customers cannot be compared: too many could hardly have been in one of the arms. None where they can."""
-    far = float((chances < _FAR * shares).any(axis=1).mean())
+    far = float((chances < FAR * shares).any(axis=1).mean())
     if far <= _MOST:
         return None
     return (
