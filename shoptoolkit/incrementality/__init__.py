@@ -4,6 +4,7 @@ from shoptoolkit.incrementality.cannibalisation import cannibalisation
 from shoptoolkit.incrementality.exposed import lift_on_exposed
 from shoptoolkit.incrementality.ledger import Adjusted, adjust, ledger
 from shoptoolkit.incrementality.outcomes import ExperimentOutcomes, outcomes
+from shoptoolkit.incrementality.over_time import OverTime, lift_over_time
 from shoptoolkit.incrementality.pull_forward import pull_forward
 from shoptoolkit.incrementality.qini import Qini, qini
 from shoptoolkit.incrementality.repurchase import RepurchaseLift, repurchase_lift
@@ -14,6 +15,7 @@ from shoptoolkit.incrementality.value import incremental_value
 __all__ = [
     "Adjusted",
     "ExperimentOutcomes",
+    "OverTime",
     "Qini",
     "RepurchaseLift",
     "SplitCheck",
@@ -25,6 +27,7 @@ __all__ = [
     "incremental_value",
     "ledger",
     "lift_on_exposed",
+    "lift_over_time",
     "outcomes",
     "pull_forward",
     "qini",
