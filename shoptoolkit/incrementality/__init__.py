@@ -1,3 +1,10 @@
 """What an ad changed: experiments, repurchase, uplift, and the ledger that keeps all answers beside each other."""
 
-__all__: list[str] = []
+from shoptoolkit.incrementality.lift import lift
+from shoptoolkit.incrementality.moments import Moments, moments
+
+__all__ = [
+    "Moments",
+    "lift",
+    "moments",
+]
