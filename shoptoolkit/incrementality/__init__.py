@@ -2,9 +2,15 @@
 
 from shoptoolkit.incrementality.lift import lift
 from shoptoolkit.incrementality.moments import Moments, moments
+from shoptoolkit.incrementality.outcomes import ExperimentOutcomes, outcomes
+from shoptoolkit.incrementality.split import SplitCheck, check_split
 
 __all__ = [
+    "ExperimentOutcomes",
     "Moments",
+    "SplitCheck",
+    "check_split",
     "lift",
     "moments",
+    "outcomes",
 ]

@@ -13,7 +13,7 @@ import numpy as np
 
 from shoptoolkit.contract import estimate_row, refused_row
 from shoptoolkit.contract.arrays import Floats
-from shoptoolkit.contract.estimates import critical_of, two_sided
+from shoptoolkit.contract.estimates import critical_of
 from shoptoolkit.incrementality.door import MEASURES, QUESTION
 from shoptoolkit.incrementality.means import Means, compare, imbalance, quadratic
 from shoptoolkit.incrementality.moments import Cell, Moments, merged
@@ -51,7 +51,7 @@ class Question(NamedTuple):
             tops, bottoms = (np.column_stack([weights[name][side] for name in good]) for side in (0, 1))
             places = self.held.places(self.covariates)
             means = compare(pairs, tops, bottoms, covariates=places, pooled=self.pooled)
-        told = {"question": QUESTION, "group": group, "contrast": f"{arm} - {self.control}"}
+        told: dict[str, Any] = {"question": QUESTION, "group": group, "contrast": f"{arm} - {self.control}"}
         told |= {"n": sum(cell.customers for pair in found.values() for cell in pair if cell), "level": self.level}
         for name in weights:
             difference, relative = self._words(name, told, pairs)
@@ -82,7 +82,7 @@ class Question(NamedTuple):
         """Why no metric can be compared, if so."""
         units, k = self.held.units, len(self.covariates)
         for place, name in enumerate((arm, self.control)):
-            own = [pair[place] for pair in found.values() if pair[place]]
+            own = [cell for pair in found.values() if (cell := pair[place])]
             n = merged(own).effective if own else 0.0
             if n < (least := max(_LEAST[units], 10 * k)):
                 told = f"{n:.3g} {units} in {name!r}" + (" (of equal size)" if units == "clusters" else "")
@@ -107,8 +107,8 @@ class Question(NamedTuple):
             error = math.sqrt(quadratic(bottom[:, None], cell.cross)[0] / (cell.n - 1) / cell.n)
             if abs(bottom @ cell.mean) <= _SURE * error:
                 return (
-                    f"the mean of {self.metrics[name][1]!r} in {whose!r} is within {_SURE:g} standard errors of zero, too "
-                    "near to divide by; take more customers or compare the numerator alone."
+                    f"the mean of {self.metrics[name][1]!r} in {whose!r} is within {_SURE:g} standard errors of zero, "
+                    "too near to divide by; take more customers, or compare the numerator alone."
                 )
         return None
 

@@ -166,7 +166,7 @@ def _centred(cell: Cell, whole: Cell, covariates: Sequence[int]) -> Floats:
 
 
 def _inverse(spread: Floats, like: Floats) -> tuple[Floats, int]:
-    """The inverse of cross-products, and their rank: what is constant or a sum of others, measured by `like`, is out."""
+    """The inverse of cross-products, and their rank; what `like` shows to be constant or a sum of others is out."""
     scale = np.sqrt(np.diag(like))
     scale = np.divide(1, scale, out=np.zeros(len(scale)), where=scale > 0)
     values, vectors = np.linalg.eigh(spread * scale * scale[:, None])

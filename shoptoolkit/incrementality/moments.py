@@ -159,8 +159,9 @@ class Moments:
         return [1 + self.names.index(name) for name in names]
 
     def _lines(self) -> Iterator[dict[str, Any]]:
-        names, centre = ([SIZE], [0.0]) if self.units != SIZE else ([], [])
-        names, centre = names + list(self.names), np.array(centre + self.centre.tolist())
+        names, centre = list(self.names), self.centre.tolist()
+        if self.units != SIZE:
+            names, centre = [SIZE, *names], [0.0, *centre]
         for key, cell in self.cells.items():
             mean, cross = cell.mean[-len(names) :], cell.cross[-len(names) :, -len(names) :]
             for i, j in zip(*np.triu_indices(len(names))):
@@ -255,8 +256,8 @@ def _clusters(units: pl.DataFrame, cluster: str) -> pl.DataFrame:
     places = units.group_by("cluster").agg(arms=pl.col("arm").n_unique(), strata=pl.col("stratum").n_unique())
     if len(torn := places.filter((pl.col("arms") > 1) | (pl.col("strata") > 1)).sort("cluster")):
         raise ContractError(
-            f"outcomes: {len(torn):,} values of {cluster!r} lie in several arms or strata, e.g. {torn['cluster'][0]!r}; "
-            "then clusters were not what was assigned. If customers were, leave cluster= out."
+            f"outcomes: {len(torn):,} of {cluster!r} are in several arms or strata (e.g. {torn['cluster'][0]!r}), "
+            "so clusters were not what was assigned. If customers were, leave cluster= out."
         )
     return units.group_by(*_KEY, "cluster").agg(pl.exclude(*_KEY, "cluster").sum()).sort("cluster")
 
