@@ -3,6 +3,8 @@
 from shoptoolkit.incrementality.cannibalisation import cannibalisation
 from shoptoolkit.incrementality.exposed import lift_on_exposed
 from shoptoolkit.incrementality.ledger import Adjusted, adjust, ledger
+from shoptoolkit.incrementality.lift import lift
+from shoptoolkit.incrementality.moments import Moments, moments
 from shoptoolkit.incrementality.outcomes import ExperimentOutcomes, outcomes
 from shoptoolkit.incrementality.over_time import OverTime, lift_over_time
 from shoptoolkit.incrementality.pull_forward import pull_forward
@@ -15,6 +17,7 @@ from shoptoolkit.incrementality.value import incremental_value
 __all__ = [
     "Adjusted",
     "ExperimentOutcomes",
+    "Moments",
     "OverTime",
     "Qini",
     "RepurchaseLift",
@@ -26,8 +29,10 @@ __all__ = [
     "fit_uplift",
     "incremental_value",
     "ledger",
+    "lift",
     "lift_on_exposed",
     "lift_over_time",
+    "moments",
     "outcomes",
     "pull_forward",
     "qini",
