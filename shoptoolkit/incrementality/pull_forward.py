@@ -6,24 +6,21 @@ the share that was borrowed.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date, datetime
 from typing import Any
 
-import numpy as np
 import polars as pl
 
-from shoptoolkit.contract import ContractError, EstimateTable, estimate_row, refused_row, to_polars
-from shoptoolkit.contract.arrays import Floats
+from shoptoolkit.contract import ContractError, EstimateTable, to_polars
 from shoptoolkit.contract.check import check_level, check_number
-from shoptoolkit.contract.estimates import critical_of
 from shoptoolkit.incrementality.door import MEASURES, QUESTION
-from shoptoolkit.incrementality.ratios import ratio_row
-from shoptoolkit.incrementality.repurchase import STARTS, since_start
-from shoptoolkit.survival.recurrent import OnDays, mean_orders_on
+from shoptoolkit.incrementality.joint import Joint, joint, words_of
+from shoptoolkit.incrementality.repurchase import ESTIMANDS, since_start, with_covariates
+from shoptoolkit.survival.recurrent import orders_by
 
-_FLIGHT, _NET, _AFTER = np.array([1.0, 0.0]), np.array([0.0, 1.0]), np.array([-1.0, 1.0])  # of (L(flight), L(horizon))
+_FLIGHT, _AFTER = {"flight": 1.0}, {"flight": -1.0, "horizon": 1.0}
 _LEAST = 10  # customers of an arm who are watched to the horizon
 _BORROWED = {
     "question": "Did the ad borrow from later?",
@@ -43,6 +40,7 @@ def pull_forward(
     horizon_days: int,
     metric: str = "orders",
     start: str = "assigned_at",
+    covariates: Any = None,
     timezone: str = "UTC",
     level: float = 0.95,
 ) -> EstimateTable:
@@ -50,8 +48,8 @@ def pull_forward(
 
     Parameters
     ----------
-    orders, assignments, as_of, control, start, timezone
-        As in `repurchase_lift`.
+    orders, assignments, as_of, control, start, covariates, timezone
+        As in `repurchase_lift`; covariates sharpen all rows, if they foretell orders.
     flight_days, horizon_days
         Days since the start, whole numbers: when the flight is over, and by when what was borrowed is paid back.
     metric
@@ -78,8 +76,8 @@ def pull_forward(
     Notes
     -----
     Where all customers are followed to the horizon, L is the difference of the arms' means and its error is that of
-    customers' totals, of both days together (rule R5), by Welch's law. Where some started late, means are those of mean
-    cumulative orders, whose error is that of customers too.
+    customers' totals, of both days together (rule R5), by Welch's law. Where some started late, it is that of mean
+    cumulative orders, by customers' pseudo-values. Covariates: each arm's own regression (Lin 2013), HC2 errors.
 
     References
     ----------
@@ -101,7 +99,7 @@ def pull_forward(
     orders, ad - none, 7 days: 0.250 (0.039 to 0.461) orders, n = 80
     orders after the flight, ad - none, 30 days: -0.125 (-0.289 to 0.039) orders, n = 80
     orders, ad - none, 30 days: 0.125 (-0.098 to 0.348) orders, n = 80
-    pull-forward, ad - none, 30 days: 0.50 (-0.25 to 2.53) share, n = 80
+    pull-forward, ad - none, 30 days: 0.50 (-0.25 to 2.52) share, n = 80
     """
     check_level(level)
     check_number("flight_days", flight_days, least=1, whole=True)
@@ -125,83 +123,61 @@ def pull_forward(
         timezone=timezone,
         metric=metric,
     )
-    days = (int(flight_days), int(horizon_days))
-    groups = {one.group: one for one in mean_orders_on(spells, days, by="arm", amount=metric)}
-    against = groups.pop(control)
-    told = {"estimand": STARTS[start], "metric": metric, "level": level}
-    most = _followed(spells)
-    rows = (row for one in groups.values() for row in _rows(one, against, days, most, told))
+    days = {"flight": flight_days, "horizon": horizon_days}
+    totals = orders_by(spells, days, by="arm", amount=metric).rename({"group": "arm"})
+    totals, names = with_covariates(totals, covariates)
+    followed = _followed(spells)
+    told = {"estimand": ESTIMANDS[start], "metric": metric, "level": level, "group": "all"}
+    rows = []
+    for arm in sorted(set(followed) - {control}):
+        both = totals.filter(pl.col("arm").is_in([arm, control]))
+        added = joint(both, arm=arm, control=control, metrics=list(days), covariates=names)
+        watched = {name: followed[name] for name in (arm, control)}
+        added = replace(added, reason=added.reason or _too_short(watched, horizon_days))
+        words = told | {"contrast": f"{arm} - {control}", "method": _method(watched, horizon_days, names)}
+        rows += _rows(added, words, flight_days, horizon_days)
     return EstimateTable.from_rows(rows)
 
 
-def _followed(spells: pl.DataFrame) -> dict[str, int]:
-    """The last day to which ten customers of each arm are followed; 0 in an arm with fewer."""
-    ends = spells.group_by("customer_id", "arm").agg(pl.col("stop_days").max())
-    last = ends.group_by("arm").agg(pl.col("stop_days").top_k(_LEAST).min(), pl.len())
-    return {arm: int(day) if n >= _LEAST else 0 for arm, day, n in last.rows()}
-
-
-def _rows(
-    one: OnDays, against: OnDays, days: tuple[int, int], most: dict[str, int], told: dict[str, Any]
-) -> Iterator[dict[str, Any]]:
+def _rows(added: Joint, words: dict[str, Any], flight: int, horizon: int) -> Iterator[dict[str, Any]]:
     """In flight, after it, net, and the share, of an arm."""
-    (flight, horizon), metric = days, told["metric"]
-    words: dict[str, Any] = {"contrast": f"{one.group} - {against.group}", "group": "all", "n": one.n + against.n}
-    words |= {"question": QUESTION, "measure": MEASURES.get(metric, metric), "horizon_days": horizon} | told
-    is_whole = one.watched[1] == one.n and against.watched[1] == against.n
-    words["method"] = "difference in means" if is_whole else "difference in mean cumulative orders"
+    metric = words["metric"]
+    words = words | {"question": QUESTION, "measure": MEASURES.get(metric, metric), "horizon_days": horizon}
+    yield added.row(_FLIGHT, **words | {"horizon_days": flight})
+    yield added.row(_AFTER, **words | {"metric": f"{metric} after the flight"})
+    yield added.row({"horizon": 1.0}, **words)
     share = words | _BORROWED | ({} if metric == "orders" else {"metric": f"pull-forward of {metric}"})
-    parts = (
-        (_FLIGHT, words | {"horizon_days": flight}),
-        (_AFTER, words | {"metric": f"{metric} after the flight"}),
-        (_NET, words),
-    )
-    if reason := _too_short((one, against), horizon, most):
-        yield from (refused_row(reason=reason, **each) for each in (*(each for _, each in parts), share))
-        return
-    added = one.estimate - against.estimate
-    spread = np.array([side.covariance * side.n / (side.n - 1) for side in (one, against)])
-    for weights, each in parts:
-        error, degrees = _welch(weights, spread, one.n, against.n)
-        if error:
-            yield estimate_row(estimate=float(added @ weights), standard_error=error, null=0.0, degrees=degrees, **each)
-        else:
-            yield refused_row(reason="all customers did the same, so no error can be told; wait for orders.", **each)
-    degrees = min(_welch(weights, spread, one.n, against.n)[1] for weights in (_FLIGHT, _AFTER))
-    yield _share(added, spread, degrees, share)
-
-
-def _welch(weights: Floats, spread: Floats, *n: int) -> tuple[float, float]:
-    """The error of a sum over days, and its degrees of freedom (Welch-Satterthwaite)."""
-    each = np.einsum("i,aij,j->a", weights, spread, weights).clip(0)
-    total = float(each.sum())
-    return math.sqrt(total), total**2 / float((each**2 / (np.array(n) - 1)).sum()) if total else float(sum(n) - 2)
-
-
-def _share(added: Floats, spread: Floats, degrees: float, words: dict[str, Any]) -> dict[str, Any]:
-    """The share pulled forward, unless what the flight added cannot be told from nothing."""
-    turn = np.array([-_AFTER, _FLIGHT])
-    (top, bottom), covariance = turn @ added, turn @ spread.sum(axis=0) @ turn.T
-    reach = critical_of(words["level"], degrees) * math.sqrt(covariance[1, 1])
-    if abs(bottom) > reach:
-        return ratio_row(
-            top=float(top), bottom=float(bottom), covariance=covariance, null=0.0, degrees=degrees, **words
+    won = added.row(_FLIGHT, **words)
+    if won["verdict"] == "ok" and won["low"] <= 0 <= won["high"]:
+        reason = (
+            f"what the flight added, {won['estimate']:.3g} ({won['low']:.3g} to {won['high']:.3g}) per customer, is "
+            "not told from 0, so there is nothing to divide by. Look at the net row, or take more customers."
         )
-    reason = (
-        f"what the flight added, {bottom:.3g} ({bottom - reach:.3g} to {bottom + reach:.3g}) per customer, is not told "
-        "from 0, so there is nothing to divide by. Look at the net row, or take more customers."
-    )
-    return refused_row(reason=reason, **words)
+        added = replace(added, reason=reason)
+    yield added.ratio({"flight": 1.0, "horizon": -1.0}, _FLIGHT, **share)
 
 
-def _too_short(sides: tuple[OnDays, ...], horizon: int, most: dict[str, int]) -> str | None:
+def _followed(spells: pl.DataFrame) -> dict[str, pl.Series]:
+    """Of each arm, how many days its customers are followed, longest first."""
+    ends = spells.group_by("customer_id", "arm").agg(pl.col("stop_days").max()).sort("stop_days", descending=True)
+    return {str(arm): part["stop_days"] for (arm,), part in ends.group_by("arm")}
+
+
+def _too_short(followed: dict[str, pl.Series], horizon: int) -> str | None:
     """Why nothing is told of the horizon, if too few of an arm are followed to it."""
-    side = min(sides, key=lambda one: one.watched[1])
-    if side.watched[1] >= _LEAST:
+    watched = {arm: int((days >= horizon).sum()) for arm, days in followed.items()}
+    arm = min(watched, key=lambda one: watched[one])
+    if watched[arm] >= _LEAST:
         return None
-    mend = min(most[one.group] for one in sides)
-    then = f"take horizon_days <= {mend}, or wait" if mend else "take more customers"
+    most = min(days[_LEAST - 1] if len(days) >= _LEAST else 0 for days in followed.values())
+    mend = f"take horizon_days <= {most:g}, or wait" if most else "take more customers"
     return (
-        f"only {side.watched[1]} of {side.n:,} customers of {side.group!r} are followed to day {horizon}, and at least "
-        f"{_LEAST} are needed; {then}."
+        f"only {watched[arm]} of {len(followed[arm]):,} customers of {arm!r} are followed to day {horizon}, and at "
+        f"least {_LEAST} are needed; {mend}."
     )
+
+
+def _method(followed: dict[str, pl.Series], horizon: int, names: list[str]) -> str:
+    is_whole = all((days >= horizon).all() for days in followed.values())
+    means = "difference in means" if is_whole else "difference in mean cumulative orders"
+    return words_of(means, {"covariates": names})

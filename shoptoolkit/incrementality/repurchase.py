@@ -13,12 +13,13 @@ from typing import Any
 import polars as pl
 
 from shoptoolkit import survival
-from shoptoolkit.contract import Assignments, ContractError, EstimateTable, Orders, require, to_polars
-from shoptoolkit.contract.check import check_number, choose
+from shoptoolkit.contract import ContractError, EstimateTable, Orders, require, to_polars
+from shoptoolkit.contract.check import check_number
 from shoptoolkit.contract.clock import day_of, moment
+from shoptoolkit.incrementality.assigned import assigned
 from shoptoolkit.incrementality.door import COVARIATE, QUESTION
 
-STARTS = {"assigned_at": "per assigned customer", "eligible_at": "per eligible customer"}
+ESTIMANDS = {"assigned_at": "per assigned customer", "eligible_at": "per eligible customer"}
 _SINCE = {"assigned_at": "the assignment", "eligible_at": "eligibility"}
 _DAY = 86_400_000_000  # microseconds
 
@@ -125,13 +126,18 @@ def repurchase_lift(
         timezone=timezone,
     )
     first = spells.filter(pl.col("start_days") == 0)
-    first, names = _with_covariates(first, covariates)
+    first, names = with_covariates(first, covariates)
     asked: dict[str, Any] = {"by": "arm", "reference": control, "level": level}
     days = survival.restricted_mean_difference(
         first, horizon_days=horizon_days, duration="stop_days", covariates=names, **asked
     )
     method = "restricted mean" + (f", adjusted for {', '.join(names)}" if names else "")
-    words = {"question": QUESTION, "estimand": STARTS[start], "metric": "days until the next order", "method": method}
+    words = {
+        "question": QUESTION,
+        "estimand": ESTIMANDS[start],
+        "metric": "days until the next order",
+        "method": method,
+    }
     rows = (row | words | {"group": "all"} for row in days.table.to_dicts())
     waiting = survival.survival_difference(first, duration="stop_days", **asked)
     added = survival.mean_cumulative_orders_difference(spells, amount="orders", **asked)
@@ -163,18 +169,14 @@ def since_start(
     """
     check_number("horizon_days", horizon_days, least=1, whole=True)
     end = moment(day_of(as_of, timezone=timezone), timezone=timezone)
-    people = _assigned(assignments, control=control, start=start)
-    followed = pl.min_horizontal((pl.lit(end) - pl.col("start")).dt.total_microseconds() // _DAY, horizon_days)
-    people = people.with_columns(followed=followed).filter(pl.col("followed") >= 1)
     placed = require(orders, Orders)
-    if (theirs := placed.schema["customer_id"]) != (ours := people.schema["customer_id"]):
-        raise ContractError(
-            f"customer_id is {theirs} in orders and {ours} in assignments; cast one to the other's type."
-        )
+    people = _people(assignments, placed, control=control, start=start)
+    followed = (pl.lit(end) - pl.col("started_at")).dt.total_microseconds() // _DAY
+    people = people.with_columns(followed=pl.min_horizontal(followed, horizon_days)).filter(pl.col("followed") >= 1)
     amount = pl.lit(1) if metric == "orders" else pl.col(metric)
     came = placed.select("customer_id", "ordered_at", amount.alias(metric)).join(people, on="customer_id")
-    day = (pl.col("ordered_at") - pl.col("start")).dt.total_microseconds() // _DAY + 1
-    came = came.filter(pl.col("ordered_at") >= pl.col("start")).with_columns(stop=day)
+    day = (pl.col("ordered_at") - pl.col("started_at")).dt.total_microseconds() // _DAY + 1
+    came = came.filter(pl.col("ordered_at") >= pl.col("started_at")).with_columns(stop=day)
     came = came.filter(pl.col("stop") <= pl.col("followed")).group_by("customer_id", "arm", "stop").agg(pl.sum(metric))
     if came.is_empty():
         raise ContractError(
@@ -192,46 +194,41 @@ def since_start(
     return rows.with_columns(**days).filter(pl.col("stop_days") > pl.col("start_days")).drop("stop")
 
 
-def _assigned(assignments: Any, *, control: str, start: str) -> pl.DataFrame:
-    """customer_id, arm, start: one row per customer, two arms or more."""
-    choose("start", start, STARTS)
-    table = require(assignments, Assignments)
-    if start not in table.columns:
-        raise ContractError(f"assignments: {start!r} is missing. It has: {', '.join(table.columns)}.")
-    if (several := table["experiment_id"].n_unique()) > 1:
-        raise ContractError(f"assignments: {several} experiments; filter experiment_id to one.")
-    if len(twice := table.filter(pl.col("customer_id").is_duplicated())):
-        who = twice["customer_id"].unique().sort()
-        told = ", ".join(map(repr, who.head(5)))
-        raise ContractError(
-            f"assignments: {len(who):,} customers have several rows, e.g. {told}. Nobody can say what they were given; "
-            "find out why, then leave them out of both arms."
-        )
-    people = table.select("customer_id", "arm", pl.col(start).alias("start")).drop_nulls("start")
+def _people(assignments: Any, placed: pl.DataFrame, *, control: str, start: str) -> pl.DataFrame:
+    """customer_id, arm, started_at of those who ever started, in two arms or more."""
+    people = assigned(assignments, placed, start=start).select("customer_id", "arm", "started_at")
     found = sorted(people["arm"].unique())
     if control not in found:
-        raise ValueError(f"control is {control!r}; the arms are {', '.join(map(repr, found)) or 'none'}.")
+        raise ValueError(f"control is {control!r}; the arms are {', '.join(map(repr, found))}.")
     if len(found) < 2:
         raise ContractError(f"assignments: {control!r} is the one arm; a comparison needs two.")
-    return people
+    return people.drop_nulls("started_at")
 
 
-def _with_covariates(spells: pl.DataFrame, covariates: Any) -> tuple[pl.DataFrame, list[str]]:
+def with_covariates(table: pl.DataFrame, covariates: Any) -> tuple[pl.DataFrame, list[str]]:
+    """The table of customers with the pre_ columns of a frame of covariates, and their names; none where it is None."""
     if covariates is None:
-        return spells, []
-    table = to_polars(covariates)
-    names = [name for name in table.columns if name.startswith(COVARIATE)]
-    if "customer_id" not in table.columns or not names:
+        return table, []
+    known = to_polars(covariates)
+    names = [name for name in known.columns if name.startswith(COVARIATE)]
+    if "customer_id" not in known.columns or not names:
         raise ContractError(
-            f"covariates: customer_id and columns named {COVARIATE}... are needed. It has: {', '.join(table.columns)}."
+            f"covariates: customer_id and columns named {COVARIATE}... are needed. It has: {', '.join(known.columns)}."
         )
-    joined = spells.join(table.select("customer_id", *names, __is_known=True), on="customer_id", how="left")
-    if len(joined) > len(spells):
+    if (theirs := known.schema["customer_id"]) != (ours := table.schema["customer_id"]):
+        raise ContractError(f"covariates: 'customer_id' is {theirs}, and {ours} in the assignments; cast one.")
+    if known["customer_id"].is_duplicated().any():
         raise ContractError("covariates: customer_id repeats; give one row per customer.")
-    if len(absent := joined.filter(pl.col("__is_known").is_null())):
+    both = table.join(known.select("customer_id", *names), on="customer_id", how="inner", maintain_order="left")
+    if absent := len(table) - len(both):
         raise ContractError(
-            f"covariates: {len(absent):,} of {len(spells):,} customers have no row, e.g. {absent['customer_id'][0]!r}. "
-            "Give each one, or leave those out of the comparison in both arms: assignments.join(covariates, "
-            "on='customer_id', how='semi')."
+            f"covariates: {absent:,} of {len(table):,} customers have no row. Give each one, or leave those out of the "
+            "comparison in both arms: assignments.join(covariates, on='customer_id', how='semi')."
         )
-    return joined.drop("__is_known"), names
+    for name in names:
+        kind = known.schema[name]
+        if not (kind.is_numeric() or kind == pl.Boolean):
+            raise ContractError(f"covariates: {name!r} is {kind}; it must be finite numbers or flags, without nulls.")
+        if not both[name].cast(pl.Float64).is_finite().all(ignore_nulls=False):
+            raise ContractError(f"covariates: {name!r} is null, NaN or infinite for some customers; fill it.")
+    return both.with_columns(pl.col(names).cast(pl.Float64)), names

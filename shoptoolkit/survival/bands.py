@@ -63,6 +63,14 @@ class Moves:
         """How many clusters there are."""
         return int(self.cluster[-1]) + 1
 
+    def by_cluster(self, at: Ints) -> Floats:
+        """By how much each cluster moves the curve on the grid days `at`: clusters x days."""
+        told = np.empty((self.clusters, len(at)))
+        for k, day in enumerate(at):
+            step = np.where(self.day <= day, self.level + self.slope * self.total[day], 0.0)
+            told[:, k] = np.bincount(self.cluster, step, self.clusters)
+        return told
+
     def variance(self) -> Floats:
         """The sum over clusters of their squared moves, per grid day (infinitesimal jackknife); nan of one cluster."""
         from shoptoolkit.survival.kernels import squared_sums

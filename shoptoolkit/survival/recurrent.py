@@ -6,7 +6,7 @@ In: all spells of each customer, `repurchase_spells(..., index="all")`. Out: `me
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 
 from shoptoolkit.contract import ContractError
-from shoptoolkit.contract.arrays import Floats, Ints
+from shoptoolkit.contract.arrays import Floats
 from shoptoolkit.contract.check import check_level
 from shoptoolkit.contract.estimates import z_of
 from shoptoolkit.survival.bands import Moves, band_days, highest
@@ -159,33 +159,21 @@ def mean_cumulative_orders_difference(
     return apart(sides, by=by, reference=reference, level=level, estimand=f"difference in {_WHAT}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class OnDays:
-    """One group's mean cumulative orders on some days, their covariance, and the customers watched on each."""
+def orders_by(
+    spells: Any, days: Mapping[str, float], *, by: str, amount: str | None = None, id: str = "customer_id"
+) -> pl.DataFrame:
+    """What each customer adds to mean cumulative orders by some days: `id`, `group`, and a column per name of `days`.
 
-    group: str
-    n: int
-    watched: Ints
-    estimate: Floats
-    covariance: Floats
-
-
-def mean_orders_on(spells: Any, days: Sequence[float], *, by: str, amount: str | None = None) -> list[OnDays]:
-    """What `mean_cumulative_orders` tells of some days, and how it varies together: for sums and ratios of them."""
+    Of customers who are followed that long, all of them, it is the orders by that day; else a pseudo-value, whose mean
+    is the estimate and whose variance that of the estimate (Andersen, Klein and Rosthoj 2003, Biometrika 90, 15-27).
+    """
     told = []
-    for mean in _means(spells, by, 0.5, _names("customer_id", "repurchased", "start_days", "stop_days", amount)):
-        place = np.searchsorted(mean.risk.days, days, side="right") - 1
-        until = np.searchsorted(mean.risk.days, days)
-        told.append(
-            OnDays(
-                group=mean.risk.group,
-                n=mean.n,
-                watched=np.append(mean.risk.at_risk, 0)[until],
-                estimate=mean.estimate[place],
-                covariance=mean.moves.covariance(place),
-            )
-        )
-    return told
+    for mean in _means(spells, by, 0.5, _names(id, "repurchased", "start_days", "stop_days", amount)):
+        places = np.searchsorted(mean.risk.days, list(days.values()), side="right") - 1
+        values = mean.estimate[places] - mean.n * mean.moves.by_cluster(places)
+        who = pl.DataFrame({id: mean.risk.spells["cluster"].unique(maintain_order=True), "group": mean.risk.group})
+        told.append(who.hstack(pl.DataFrame(values, schema=list(days))))
+    return pl.concat(told)
 
 
 def _names(id: str, repurchased: str, start: str, stop: str, amount: str | None) -> dict[str, str]:
