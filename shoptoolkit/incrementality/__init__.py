@@ -3,6 +3,7 @@
 from shoptoolkit.incrementality.lift import lift
 from shoptoolkit.incrementality.moments import Moments, moments
 from shoptoolkit.incrementality.outcomes import ExperimentOutcomes, outcomes
+from shoptoolkit.incrementality.power import minimum_effect, power
 from shoptoolkit.incrementality.split import SplitCheck, check_split
 
 __all__ = [
@@ -11,6 +12,8 @@ __all__ = [
     "SplitCheck",
     "check_split",
     "lift",
+    "minimum_effect",
     "moments",
     "outcomes",
+    "power",
 ]
