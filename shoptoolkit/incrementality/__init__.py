@@ -7,6 +7,7 @@ from shoptoolkit.incrementality.lift import lift
 from shoptoolkit.incrementality.moments import Moments, moments
 from shoptoolkit.incrementality.outcomes import ExperimentOutcomes, outcomes
 from shoptoolkit.incrementality.over_time import OverTime, lift_over_time
+from shoptoolkit.incrementality.power import minimum_effect, power
 from shoptoolkit.incrementality.pull_forward import pull_forward
 from shoptoolkit.incrementality.qini import Qini, qini
 from shoptoolkit.incrementality.repurchase import RepurchaseLift, repurchase_lift
@@ -32,8 +33,10 @@ __all__ = [
     "lift",
     "lift_on_exposed",
     "lift_over_time",
+    "minimum_effect",
     "moments",
     "outcomes",
+    "power",
     "pull_forward",
     "qini",
     "repurchase_lift",

@@ -44,7 +44,7 @@ class Question(NamedTuple):
         found = {s: [cells.get((group, s, one)) for one in (arm, self.control)] for s in strata}
         pairs = [(one, other) for one, other in found.values() if one and other]
         reason = reason or self._refusal(arm, found, pairs)
-        weights = {name: self._weights(*pair) for name, pair in self.metrics.items()}
+        weights = {name: self.held.weights(*pair) for name, pair in self.metrics.items()}
         reasons = {name: reason or self._weak(name, arm, pairs, weights[name][1]) for name in weights}
         good = [name for name in weights if not reasons[name]]
         if good:
@@ -56,27 +56,11 @@ class Question(NamedTuple):
         for name in weights:
             difference, relative = self._words(name, told, pairs)
             if not reasons[name]:
-                rows = self._answers(means, good.index(name), arm, self._base(name))
+                rows = self._answers(means, good.index(name), arm, weights[name][2])
             else:
                 rows = [{"reason": reasons[name]}] * 2
             for words, row in zip((difference, relative), rows if self.relative else rows[:1]):
                 yield refused_row(**words, **row) if "reason" in row else words | row
-
-    def _weights(self, top: str, bottom: str | None) -> tuple[Floats, Floats]:
-        """What of a unit's columns makes the numerator and the denominator, by default its customers."""
-        told = []
-        for name in (top, bottom):
-            weight = np.zeros(1 + len(self.held.names))
-            weight[self.held.places([name])[0] if name else 0] = 1
-            if name and bottom:  # a difference of means needs no centre, a ratio does
-                weight[0] = self.held.centre[self.held.names.index(name)]
-            told.append(weight)
-        return told[0], told[1]
-
-    def _base(self, name: str) -> float:
-        """What was subtracted from the metric."""
-        top, bottom = self.metrics[name]
-        return 0.0 if bottom else float(self.held.centre[self.held.names.index(top)])
 
     def _refusal(self, arm: str, found: dict[str, list[Cell | None]], pairs: Pairs) -> str | None:
         """Why no metric can be compared, if so."""
