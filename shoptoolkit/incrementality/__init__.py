@@ -1,6 +1,7 @@
 """What an ad changed: experiments, repurchase, uplift, and the ledger that keeps all answers beside each other."""
 
 from shoptoolkit.incrementality.cannibalisation import cannibalisation
+from shoptoolkit.incrementality.certify import certify_coverage
 from shoptoolkit.incrementality.exposed import lift_on_exposed
 from shoptoolkit.incrementality.ledger import Adjusted, adjust, ledger
 from shoptoolkit.incrementality.lift import lift
@@ -26,6 +27,7 @@ __all__ = [
     "UpliftFit",
     "adjust",
     "cannibalisation",
+    "certify_coverage",
     "check_split",
     "fit_uplift",
     "incremental_value",

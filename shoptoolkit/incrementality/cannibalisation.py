@@ -55,7 +55,7 @@ def cannibalisation(
     EstimateTable
         Per arm and group, `n` customers of both arms: additional `paid`, `organic` and `net` per assigned customer
         (p-values against none), then, with the question "Whose orders are those through the ad?" and the estimand
-        "share of additional paid orders" (measure share): "taken from organic", - organic / paid, and "new", net /
+        "share of additional paid orders" (measure share): "taken from organic", - organic / paid, and "on top", net /
         paid. The two add up to 1. A group called "b - a" is the difference of b and a.
 
     Notes
@@ -86,7 +86,7 @@ def cannibalisation(
     >>> is_ad, k = pl.col("arm") == "ad", pl.col("customer_id") % 10
     >>> frame = frame.with_columns(paid_orders=(is_ad & (k < 6)).cast(int), organic_orders=(~is_ad & (k < 2)).cast(int))
     >>> cannibalisation(frame, control="none").table.select("metric", pl.col("estimate").round(3)).rows()[1:]
-    [('organic_orders', -0.2), ('orders', 0.4), ('taken from organic', 0.333), ('new', 0.667)]
+    [('organic_orders', -0.2), ('orders', 0.4), ('taken from organic', 0.333), ('on top', 0.667)]
     """
     check_level(level)
     known = listed(covariates, name="covariates")
@@ -112,7 +112,7 @@ def _rows(both: Joint, paid: str, organic: str, net: str, words: dict[str, Any])
     for metric, weights in sums.items():
         yield both.row(weights, metric=metric, measure=MEASURES.get(metric, MEASURES.get(net)), **row)
     row = words | {"question": WHOSE, "estimand": "share of additional paid orders", "measure": "share"}
-    for metric, weights in {"taken from organic": {organic: -1.0}, "new": sums[net]}.items():
+    for metric, weights in {"taken from organic": {organic: -1.0}, "on top": sums[net]}.items():
         yield both.ratio(weights, sums[paid], metric=metric, **row)
 
 

@@ -113,9 +113,9 @@ def joint(
             reason = f"{found} {what} in {name!r}; it takes {len(covariates) + 2} or more."
             n = sum(map(len, sides.values()))
             return Joint(difference={}, parts=np.zeros((0, 0, 0)), degrees=np.zeros(0), n=n, reason=reason)
-    if cluster is not None and (both := set(sides["arm"][cluster]) & set(sides["control"][cluster])):
+    if cluster is not None and (torn := set(sides["arm"][cluster]) & set(sides["control"][cluster])):
         raise ContractError(
-            f"outcomes: {len(both):,} values of {cluster!r} are in both arms (e.g. {min(both)!r}); where customers "
+            f"outcomes: {len(torn):,} values of {cluster!r} are in both arms (e.g. {min(torn)!r}); where customers "
             "were dealt one by one, leave cluster= out."
         )
     both = pl.concat(sides.values())
