@@ -6,6 +6,7 @@ from shoptoolkit.incrementality.exposed import lift_on_exposed
 from shoptoolkit.incrementality.ledger import Adjusted, adjust, ledger
 from shoptoolkit.incrementality.lift import lift
 from shoptoolkit.incrementality.moments import Moments, moments
+from shoptoolkit.incrementality.observational import Observational, observational
 from shoptoolkit.incrementality.outcomes import ExperimentOutcomes, outcomes
 from shoptoolkit.incrementality.over_time import OverTime, lift_over_time
 from shoptoolkit.incrementality.power import minimum_effect, power
@@ -20,6 +21,7 @@ __all__ = [
     "Adjusted",
     "ExperimentOutcomes",
     "Moments",
+    "Observational",
     "OverTime",
     "Qini",
     "RepurchaseLift",
@@ -37,6 +39,7 @@ __all__ = [
     "lift_over_time",
     "minimum_effect",
     "moments",
+    "observational",
     "outcomes",
     "power",
     "pull_forward",
