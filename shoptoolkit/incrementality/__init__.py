@@ -15,6 +15,7 @@ from shoptoolkit.incrementality.qini import Qini, qini
 from shoptoolkit.incrementality.repurchase import RepurchaseLift, repurchase_lift
 from shoptoolkit.incrementality.split import SplitCheck, check_split
 from shoptoolkit.incrementality.uplift import UpliftFit, fit_uplift
+from shoptoolkit.incrementality.uplift_calibration import UpliftCalibration, uplift_calibration
 from shoptoolkit.incrementality.value import incremental_value
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "Qini",
     "RepurchaseLift",
     "SplitCheck",
+    "UpliftCalibration",
     "UpliftFit",
     "adjust",
     "cannibalisation",
@@ -45,4 +47,5 @@ __all__ = [
     "pull_forward",
     "qini",
     "repurchase_lift",
+    "uplift_calibration",
 ]

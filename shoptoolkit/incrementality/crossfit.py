@@ -20,7 +20,7 @@ from shoptoolkit.contract.arrays import Flags, Floats, Ints
 from shoptoolkit.trees.boosting import data, threads, train
 from shoptoolkit.trees.encoding import Encoder
 
-_GROWTH: dict[str, Any] = {"rounds": 300, "patience": 20, "learning_rate": 0.05, "max_depth": 3, "min_child_weight": 20}
+_GROWTH: dict[str, Any] = {"rounds": 300, "patience": 20, "learning_rate": 0.05, "min_child_weight": 20}
 _HELD = 0.2  # of the rows at hand, which stop the trees
 FAR, _MOST = 0.1, 0.01  # at most this share of customers may have less than this part of an arm's overall chance
 
@@ -109,7 +109,7 @@ def deal(
     )
 
 
-def grow(folds: Folds, rows: Flags, label: Floats, *, rng: np.random.Generator) -> TreeSum:
+def grow(folds: Folds, rows: Flags, label: Floats, *, rng: np.random.Generator, depth: int = 3) -> TreeSum:
     """Trees of a number by squared error, learnt on some rows, as many as a held-out fifth of them still rewards.
 
     The number is standardised for them, so that neither its unit nor its level decides anything.
@@ -118,7 +118,7 @@ def grow(folds: Folds, rows: Flags, label: Floats, *, rng: np.random.Generator) 
     center, spread = float(own.mean()), float(own.std())
     if own.min() == own.max():
         return TreeSum(offset=float(own[0]), terms=())
-    booster = _booster(folds, rows, (own - center) / spread, rng, objective="reg:squarederror")
+    booster = _booster(folds, rows, (own - center) / spread, rng, objective="reg:squarederror", max_depth=depth)
     return TreeSum(offset=center, terms=((spread, booster),))
 
 
@@ -136,7 +136,7 @@ def cross_chances(folds: Folds, arm: Ints, *, rng: np.random.Generator) -> Float
     told = np.empty((len(arm), int(arm.max()) + 1))
     for fold in range(folds.count):
         own = folds.fold == fold
-        settings = {"objective": "multi:softprob", "num_class": told.shape[1]}
+        settings = {"objective": "multi:softprob", "num_class": told.shape[1], "max_depth": 3}
         told[own] = _booster(folds, ~own, arm[~own].astype(float), rng, **settings).predict(folds.matrix(own))
     return told
 

@@ -31,4 +31,9 @@ def mean_of(part: pl.DataFrame) -> tuple[float, float, float]:
     """The mean of the column `pseudo`, its standard error and degrees of freedom, by `cluster` where there is one."""
     pseudo = part["pseudo"].to_numpy()
     estimate = float(pseudo.mean())
-    return estimate, *error_of((pseudo - estimate) / len(part), part["cluster"] if "cluster" in part.columns else None)
+    return estimate, *error_of((pseudo - estimate) / len(part), cluster_of(part))
+
+
+def cluster_of(part: pl.DataFrame) -> pl.Series | None:
+    """The column `cluster`, where there is one."""
+    return part["cluster"] if "cluster" in part.columns else None

@@ -17,6 +17,7 @@ from shoptoolkit.contract.arrays import Flags, Floats
 from shoptoolkit.incrementality.crossfit import Folds, TreeSum, add, grow
 
 Known = frozenset[int]  # folds that a model may look at
+_DEPTH = 2  # of trees of an effect, which is simpler than an outcome and seen through more noise
 
 
 class Score(NamedTuple):
@@ -84,14 +85,16 @@ class Trial:
 
 def _dr(trial: Trial, arm: str, known: Known) -> TreeSum:
     """Kennedy (2023)."""
-    return grow(trial.folds, trial.within(known), trial.pseudo(arm, known), rng=trial.rng)
+    return grow(trial.folds, trial.within(known), trial.pseudo(arm, known), rng=trial.rng, depth=_DEPTH)
 
 
 def _x(trial: Trial, arm: str, known: Known) -> TreeSum:
     """Kuenzel et al. (2019), the two halves weighted by the other arm's share."""
     treated, held = (trial.within(known) & (trial.arm == one) for one in (arm, trial.control))
-    gained = grow(trial.folds, treated, trial.outcome - trial.expected(trial.control, known), rng=trial.rng)
-    missed = grow(trial.folds, held, trial.expected(arm, known) - trial.outcome, rng=trial.rng)
+    gained = grow(
+        trial.folds, treated, trial.outcome - trial.expected(trial.control, known), rng=trial.rng, depth=_DEPTH
+    )
+    missed = grow(trial.folds, held, trial.expected(arm, known) - trial.outcome, rng=trial.rng, depth=_DEPTH)
     share = treated.sum() / (treated.sum() + held.sum())
     return add([(1 - share, gained), (share, missed)])
 

@@ -107,7 +107,7 @@ def fit_uplift(
     >>> fit.average()
     ads - none: 0.956 (0.843 to 1.069) orders, n = 2,000
     >>> fit.predict(pl.DataFrame({"pre_watched": [0, 9]}))["effect"].round(1).to_list()
-    [0.0, 1.6]
+    [0.0, 1.7]
     """
     choose("learner", learner, LEARNERS)
     check_number("folds", folds, least=3, whole=True)
