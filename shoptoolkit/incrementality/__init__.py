@@ -14,6 +14,7 @@ from shoptoolkit.incrementality.pull_forward import pull_forward
 from shoptoolkit.incrementality.qini import Qini, qini
 from shoptoolkit.incrementality.repurchase import RepurchaseLift, repurchase_lift
 from shoptoolkit.incrementality.split import SplitCheck, check_split
+from shoptoolkit.incrementality.targeting import TargetingCurve, targeting_curve
 from shoptoolkit.incrementality.uplift import UpliftFit, fit_uplift
 from shoptoolkit.incrementality.uplift_calibration import UpliftCalibration, uplift_calibration
 from shoptoolkit.incrementality.value import incremental_value
@@ -27,6 +28,7 @@ __all__ = [
     "Qini",
     "RepurchaseLift",
     "SplitCheck",
+    "TargetingCurve",
     "UpliftCalibration",
     "UpliftFit",
     "adjust",
@@ -47,5 +49,6 @@ __all__ = [
     "pull_forward",
     "qini",
     "repurchase_lift",
+    "targeting_curve",
     "uplift_calibration",
 ]

@@ -136,7 +136,7 @@ def qini(
     >>> frame = frame.with_columns(orders=given + random.normal(size=4_000))
     >>> found = qini(frame, outcome="orders", scores=["good", "poor"], control="none", rng=1)
     >>> found.estimates.table.filter(group="good")["estimate"].round(2).to_list()
-    [0.28, 0.28, 0.98]
+    [0.3, 0.3, 0.96]
     """
     check_level(level)
     check_number("bootstraps", bootstraps, least=100, whole=True)
@@ -208,7 +208,7 @@ def _too_few(table: pl.DataFrame) -> str | None:
 def _resample(
     table: pl.DataFrame, scores: list[str], bootstraps: int, rng: np.random.Generator
 ) -> tuple[Floats, Floats]:
-    """The areas (resample, score, QINI, AUUC, AUTOC) and curves (resample, score, grid); the first resample is the data.
+    """Areas (resample, score, QINI, AUUC, AUTOC) and curves (resample, score, grid); the first resample is the data.
 
     Customers alike in group, arm and outcome are one row with a count, in an order that the frame's does not change.
     """
@@ -228,7 +228,7 @@ def _resample(
     )
     seeds = np.append(0, rng.integers(1, 2**63 - 1, bootstraps))
     parts = [
-        _read(resampled(*rows, 2 * groups, seeds[start : start + _AT_ONCE], POISSON))
+        _read(resampled(*rows, 2 * groups, seeds[start : start + _AT_ONCE], rng, POISSON))
         for start in range(0, len(seeds), _AT_ONCE)
     ]
     return np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
@@ -248,18 +248,23 @@ def _read(sums: Floats) -> tuple[Floats, Floats]:
     effect = mean[..., 0, 1] - mean[..., 0, 0]
     areas = np.stack([*_areas(share, above)], axis=-1)
     gain = above + share * effect[..., None]
-    curves = np.array([[np.interp(_GRID, np.append(0, u), np.append(0, g)) for u, g in zip(*one)] for one in zip(share, gain)])
+    curves = np.array(
+        [[np.interp(_GRID, np.append(0, u), np.append(0, g)) for u, g in zip(*one)] for one in zip(share, gain)]
+    )
     return np.stack([areas[..., 0], areas[..., 0] + effect / 2, areas[..., 1]], axis=-1), curves
 
 
 def _areas(share: Floats, above: Floats) -> tuple[Floats, Floats]:
-    """The integrals from 0 to 1 of a curve of straight pieces, from 0 to `above` at `share`, and of the curve / share."""
-    start = np.concatenate([np.zeros_like(share[..., :1]), share[..., :-1]], axis=-1)
-    before = np.concatenate([np.zeros_like(above[..., :1]), above[..., :-1]], axis=-1)
+    """The integrals from 0 to 1 of a curve with corners at (share, above), and of the curve / share."""
+    start, before = _from_zero(share)[..., :-1], _from_zero(above)[..., :-1]
     width = share - start
     slope = np.divide(above - before, width, out=np.zeros_like(width), where=width > 0)
     log = np.log(np.divide(share, start, out=np.ones_like(share), where=start > 0))
     return (width * (before + above) / 2).sum(axis=-1), ((before - slope * start) * log + slope * width).sum(axis=-1)
+
+
+def _from_zero(values: Floats) -> Floats:
+    return np.concatenate([np.zeros_like(values[..., :1]), values], axis=-1)
 
 
 _CURVE = ("share_targeted", "gain", "low", "high", "random")

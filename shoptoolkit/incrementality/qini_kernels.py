@@ -18,7 +18,13 @@ _MANY = 16  # alike customers, up to which their draws are added one by one, as 
 
 @njit(cache=True)
 def resampled(
-    cell: npt.NDArray[np.int32], count: Ints, values: Floats, cells: int, seeds: Ints, poisson: npt.NDArray[np.uint8]
+    cell: npt.NDArray[np.int32],
+    count: Ints,
+    values: Floats,
+    cells: int,
+    seeds: Ints,
+    rng: np.random.Generator,
+    poisson: npt.NDArray[np.uint8],
 ) -> Floats:
     """Per resample, score and cell the sums of weight x values, where each customer's weight is a Poisson(1) draw.
 
@@ -27,14 +33,13 @@ def resampled(
     """
     out = np.zeros((len(seeds), len(cell), cells, values.shape[1]))
     for b in range(len(seeds)):
-        np.random.seed(seeds[b] & 0xFFFFFFFF)
         state, bits, left = np.uint64(seeds[b]), np.uint64(0), 0
         for r in range(len(count)):
             weight = 0.0
             if seeds[b] == 0:
                 weight = float(count[r])
             elif count[r] > _MANY:
-                weight = float(np.random.poisson(count[r]))
+                weight = float(rng.poisson(count[r]))
             else:
                 for _ in range(count[r]):
                     if left == 0:
