@@ -4,14 +4,25 @@ from shoptoolkit.incrementality.cannibalisation import cannibalisation
 from shoptoolkit.incrementality.certify import certify_coverage
 from shoptoolkit.incrementality.exposed import lift_on_exposed
 from shoptoolkit.incrementality.ledger import Adjusted, adjust, ledger
+from shoptoolkit.incrementality.lift import lift
+from shoptoolkit.incrementality.moments import Moments, moments
+from shoptoolkit.incrementality.outcomes import ExperimentOutcomes, outcomes
+from shoptoolkit.incrementality.split import SplitCheck, check_split
 from shoptoolkit.incrementality.value import incremental_value
 
 __all__ = [
     "Adjusted",
+    "ExperimentOutcomes",
+    "Moments",
+    "SplitCheck",
     "adjust",
     "cannibalisation",
     "certify_coverage",
+    "check_split",
     "incremental_value",
     "ledger",
+    "lift",
     "lift_on_exposed",
+    "moments",
+    "outcomes",
 ]
