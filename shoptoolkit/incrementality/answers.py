@@ -43,7 +43,7 @@ class Question(NamedTuple):
         strata = dict.fromkeys(s for g, s, a in cells if g == group and a in (arm, self.control))
         found = {s: [cells.get((group, s, one)) for one in (arm, self.control)] for s in strata}
         pairs = [(one, other) for one, other in found.values() if one and other]
-        reason = reason or self._refusal(arm, found, pairs)
+        reason = reason or self.refusal(arm, found, pairs)
         weights = {name: self.held.weights(*pair) for name, pair in self.metrics.items()}
         reasons = {name: reason or self._weak(name, arm, pairs, weights[name][1]) for name in weights}
         good = [name for name in weights if not reasons[name]]
@@ -62,7 +62,7 @@ class Question(NamedTuple):
             for words, row in zip((difference, relative), rows if self.relative else rows[:1]):
                 yield refused_row(**words, **row) if "reason" in row else words | row
 
-    def _refusal(self, arm: str, found: dict[str, list[Cell | None]], pairs: Pairs) -> str | None:
+    def refusal(self, arm: str, found: dict[str, list[Cell | None]], pairs: Pairs) -> str | None:
         """Why no metric can be compared, if so."""
         units, k = self.held.units, len(self.covariates)
         for place, name in enumerate((arm, self.control)):

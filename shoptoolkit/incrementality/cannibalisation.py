@@ -13,8 +13,8 @@ from typing import Any
 from shoptoolkit.contract import EstimateTable, estimate_row, refused_row
 from shoptoolkit.contract.check import check_level, listed
 from shoptoolkit.contract.estimates import two_sided, z_of
-from shoptoolkit.incrementality.door import MEASURES, QUESTION, arms
-from shoptoolkit.incrementality.joint import Joint, joint, split_by, words_of
+from shoptoolkit.incrementality.door import MEASURES, QUESTION
+from shoptoolkit.incrementality.joint import Joint, joints, words_of
 
 WHOSE = "Whose orders are those through the ad?"
 
@@ -90,18 +90,16 @@ def cannibalisation(
     """
     check_level(level)
     known = listed(covariates, name="covariates")
-    found = arms(outcomes, control=control, numbers=[paid, organic], covariates=known, keep=[by])
-    told = {"level": level, "horizon_days": found.window_days, "method": words_of("as assigned", {"covariates": known})}
+    told = {"level": level, "method": words_of("as assigned", known)}
+    told |= {"horizon_days": getattr(outcomes, "window_days", None)}
+    found: dict[str, list[list[dict[str, Any]]]] = {}
+    for group, arm, both in joints(outcomes, control=control, numbers=[paid, organic], covariates=known, by=by):
+        words = told | {"group": group, "contrast": f"{arm} - {control}"}
+        found.setdefault(arm, []).append(list(_rows(both, paid, organic, net, words)))
     rows: list[dict[str, Any]] = []
-    for arm in found.treatments:
-        words = told | {"contrast": found.contrast(arm)}
-        of_arm: dict[str, list[dict[str, Any]]] = {}
-        for group, part in split_by(found.table, by).items():
-            both = joint(part, arm=arm, control=control, metrics=[paid, organic], covariates=known)
-            of_arm[group] = list(_rows(both, paid, organic, net, words | {"group": group}))
-        rows += (row for each in of_arm.values() for row in each)
-        for one, two in combinations(of_arm.values(), 2):
-            rows += (_apart(*pair) for pair in zip(one, two, strict=True))
+    for groups in found.values():
+        rows += (row for group in groups for row in group)
+        rows += (_apart(*pair) for one, two in combinations(groups, 2) for pair in zip(one, two, strict=True))
     return EstimateTable.from_rows(rows)
 
 

@@ -111,7 +111,7 @@ def lift(
         held, reason = _given(outcomes, errors, options, shares)
     else:
         robust = adjustment == "interacted" and errors != "moments" and bool(covariates)
-        held, asked, reason = _counted(outcomes, asked, covariates, robust, shares, **options)
+        held, asked, reason = counted(outcomes, asked, covariates, robust, shares, **options)
     arms = others((arm for _, _, arm in held.cells), control)
     question = Question(held, control, asked, covariates, adjustment == "pooled", relative, level)
     groups = dict.fromkeys(group for group, _, _ in held.cells)
@@ -135,7 +135,7 @@ def _given(
     return held, ratio_reason(counts, dict(shares), unit=held.units)
 
 
-def _counted(
+def counted(
     outcomes: Any,
     asked: Metrics,
     covariates: Sequence[str],
