@@ -3,7 +3,8 @@
 spells        `repurchase_spells` (from orders), `landmark_spells` (from a request on), `conversion_spells` and
               `win_price_spells` (other waits): one row per wait, False = not seen to end
 curves        `kaplan_meier`, `aalen_johansen` (several ends), `mean_cumulative_orders` and its `_difference` (all
-              orders); `logrank` and `restricted_mean` with its `_difference` and `_ratio` compare groups
+              orders); `logrank` and `restricted_mean` with its `_difference` and `_ratio` compare groups;
+              `pseudo_values`: the days as one number per customer
 regressions   `fit_cox` (`schoenfeld_test`), `fit_parametric` (goes on beyond the log), `fit_hazard` (trees;
               `load_hazard`): each has `.predict_survival(frame, days=...)`
 orders        `summarise_orders` -> `fit_orders`, `fit_spend` -> `customer_value`; `cohorts` shows, `fit_cohorts`
@@ -46,6 +47,7 @@ from shoptoolkit.survival.orders import (
     summarise_orders,
 )
 from shoptoolkit.survival.parametric import ParametricFit, fit_parametric
+from shoptoolkit.survival.pseudo_values import pseudo_values
 from shoptoolkit.survival.recurrent import mean_cumulative_orders, mean_cumulative_orders_difference
 from shoptoolkit.survival.restricted_mean import restricted_mean, restricted_mean_difference, restricted_mean_ratio
 from shoptoolkit.survival.spells import repurchase_spells
@@ -90,6 +92,7 @@ __all__ = [
     "logrank",
     "mean_cumulative_orders",
     "mean_cumulative_orders_difference",
+    "pseudo_values",
     "repurchase_spells",
     "restricted_mean",
     "restricted_mean_difference",
