@@ -5,6 +5,9 @@ spells        `repurchase_spells` (from orders), `landmark_spells` (from a reque
 curves        `kaplan_meier`, `aalen_johansen` (several ends), `mean_cumulative_orders` (all orders); these compare
               groups: `survival_difference`, `mean_cumulative_orders_difference`, `logrank`, `restricted_mean` with its
               `_difference` and `_ratio`
+curves        `kaplan_meier`, `aalen_johansen` (several ends), `mean_cumulative_orders` and its `_difference` (all
+              orders); `logrank` and `restricted_mean` with its `_difference` and `_ratio` compare groups;
+              `pseudo_values`: the days as one number per customer
 regressions   `fit_cox` (`schoenfeld_test`), `fit_parametric` (goes on beyond the log), `fit_hazard` (trees;
               `load_hazard`): each has `.predict_survival(frame, days=...)`
 orders        `summarise_orders` -> `fit_orders`, `fit_spend` -> `customer_value`; `cohorts` shows, `fit_cohorts`
@@ -16,15 +19,7 @@ Column names are options, defaults the contract's. Times are days, intervals hav
 into groups, `cluster` names rows that depend on each other, `rng` is a seed or Generator. A result has a long `table`.
 """
 
-from shoptoolkit.survival.accuracy import (
-    Calibration,
-    DCalibration,
-    auc_at,
-    brier,
-    calibration,
-    concordance,
-    d_calibration,
-)
+from shoptoolkit.survival.accuracy import Calibration, DCalibration, auc_at, brier, calibration, concordance, d_calibration
 from shoptoolkit.survival.adapters import conversion_spells, win_price_spells
 from shoptoolkit.survival.cohort_fits import CohortFit, fit_cohorts
 from shoptoolkit.survival.cohorts import Cohorts, cohorts
@@ -36,18 +31,9 @@ from shoptoolkit.survival.differences import survival_difference
 from shoptoolkit.survival.hazard import HazardFit, fit_hazard, load_hazard
 from shoptoolkit.survival.landmarks import landmark_spells
 from shoptoolkit.survival.logrank import LogRank, logrank
-from shoptoolkit.survival.orders import (
-    Backtest,
-    CustomerValue,
-    OrdersFit,
-    SpendFit,
-    backtest,
-    customer_value,
-    fit_orders,
-    fit_spend,
-    summarise_orders,
-)
+from shoptoolkit.survival.orders import Backtest, CustomerValue, OrdersFit, SpendFit, backtest, customer_value, fit_orders, fit_spend, summarise_orders
 from shoptoolkit.survival.parametric import ParametricFit, fit_parametric
+from shoptoolkit.survival.pseudo_values import pseudo_values
 from shoptoolkit.survival.recurrent import mean_cumulative_orders, mean_cumulative_orders_difference
 from shoptoolkit.survival.restricted_mean import restricted_mean, restricted_mean_difference, restricted_mean_ratio
 from shoptoolkit.survival.spells import repurchase_spells
@@ -92,6 +78,7 @@ __all__ = [
     "logrank",
     "mean_cumulative_orders",
     "mean_cumulative_orders_difference",
+    "pseudo_values",
     "repurchase_spells",
     "restricted_mean",
     "restricted_mean_difference",
