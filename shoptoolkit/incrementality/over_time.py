@@ -22,7 +22,7 @@ from shoptoolkit.incrementality.door import COVARIATE, MEASURES, QUESTION, Arms,
 from shoptoolkit.incrementality.split import split_reason
 
 _LOOKS = 200  # at most, evenly over the customers: more would draw the same line
-_LEAST = 30  # customers of an arm whose outcome is not the commonest one, before anything is told
+_LEAST = 50  # customers of an arm whose outcome is not the commonest one, before anything is told
 _NUMBERS = ("estimate", "standard_error", "low", "high", "fixed_low", "fixed_high")
 _COLUMNS: dict[str, Any] = {"group": pl.String, "matured_at": None, "n": pl.Int64} | dict.fromkeys(_NUMBERS, pl.Float64)
 
@@ -85,16 +85,19 @@ def lift_over_time(
     Returns
     -------
     OverTime
-        At most 200 looks, evenly over the customers, from where each arm has 30 customers whose outcome is not its
+        At most 200 looks, evenly over the customers, from where each arm has 50 customers whose outcome is not the
         commonest (buyers, for orders and revenue). Each contrast's sequence holds on its own.
 
     Notes
     -----
     The asymptotic confidence sequence of Waudby-Smith et al.: with s the standard error, r = n / planned_n, the bounds
     are s sqrt(2 (1 + 1 / (r c)) log(sqrt(1 + r c) / (1 - level))) to either side, Robbins' normal mixture, and c =
-    8.3 at level .95 makes it tightest at r = 1, 1.5 times as wide as an interval for one look. The regression's slopes
+    8.2 at level .95 makes it tightest at r = 1, 1.5 times as wide as an interval for one look. The regression's slopes
     owe to the same customers, which moves the estimate by terms of order log log n / n only. Means and slopes are
-    those of customers to come, so the standard error includes how covariates happen to fall.
+    those of customers to come, so the standard error includes how covariates happen to fall. The promise is one for
+    many customers: with 1 % buyers, and one in ten without the ad, sequences of 95 % missed in 2 % of 300 worlds (a
+    fixed interval in 10 %); with values of a very long tail (logarithms of deviation 1.5) and so few without the ad, in
+    8 % (47 %). Then compare orders, or values cut at a bound.
 
     Raises
     ------
