@@ -115,6 +115,12 @@ def joints(
             yield group, arm, Joint(held=held, pair=pair, covariates=covariates, n=n, reason=why)
 
 
+def joint(table: Any, *, arm: str, control: str, metrics: Sequence[str], covariates: Sequence[str] = ()) -> Joint:
+    """How one arm differs from the control, of all customers."""
+    told = joints(table, control=control, numbers=metrics, covariates=covariates)
+    return next(both for _, one, both in told if one == arm)
+
+
 def words_of(method: str, covariates: Sequence[str], cluster: str | None = None) -> str:
     """A method's name, with what else was asked of it."""
     adjusted = f", adjusted for {', '.join(covariates)} (interacted, HC2)" if covariates else ""

@@ -180,4 +180,4 @@ def _too_short(followed: dict[str, pl.Series], horizon: int) -> str | None:
 def _method(followed: dict[str, pl.Series], horizon: int, names: list[str]) -> str:
     is_whole = all((days >= horizon).all() for days in followed.values())
     means = "difference in means" if is_whole else "difference in mean cumulative orders"
-    return words_of(means, {"covariates": names})
+    return words_of(means, names)
