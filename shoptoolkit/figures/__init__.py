@@ -13,6 +13,7 @@ from shoptoolkit.figures.incrementality import difference, lift_over_time
 from shoptoolkit.figures.paths import funnel, transitions
 from shoptoolkit.figures.regression import hazard_ratios
 from shoptoolkit.figures.style import end_labels, hero_axes, set_style, y_label
+from shoptoolkit.figures.uplift import qini, targeting_curve, uplift_calibration
 
 __all__ = [
     "accuracy_by_day",
@@ -40,13 +41,16 @@ __all__ = [
     "orders",
     "orders_forecast",
     "p_alive",
+    "qini",
     "reliability",
     "rfm",
     "rhythm",
     "set_style",
     "spells",
     "survival_curve",
+    "targeting_curve",
     "transitions",
+    "uplift_calibration",
     "waterfall",
     "y_label",
 ]
