@@ -16,7 +16,7 @@ from shoptoolkit.figures.explain import beeswarm, importance_bar, reliability, w
 from shoptoolkit.figures.forecasts import backtest, backtest_pit, cohort_forecast, earliest_return
 from shoptoolkit.figures.habits import affinity, lifecycle, rhythm
 from shoptoolkit.figures.hazard import hazard
-from shoptoolkit.figures.incrementality import difference, lift_over_time
+from shoptoolkit.figures.incrementality import lift_over_time
 from shoptoolkit.figures.paths import funnel, transitions
 from shoptoolkit.figures.regression import hazard_ratios
 from shoptoolkit.figures.style import end_labels, hero_axes, set_style, y_label

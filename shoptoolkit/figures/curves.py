@@ -125,14 +125,20 @@ def difference(
     until: float | None = None,
     truth: pl.DataFrame | None = None,
     since: str = "the assignment",
+    mark: tuple[float, str] | None = None,
 ) -> Axes:
     """Draw how far arms are apart from the control by day: the line, its interval and the paler band, about 0.
 
     `curve`: `.survival` or `.orders` of `incrementality.repurchase_lift`, or `survival.survival_difference`. `until`:
     last day drawn. `truth`: columns group ("arm - control"), duration_days, difference, drawn as thin dotted lines.
-    `since`: what the days are counted from.
+    `since`: what the days are counted from. `mark`: a day and its name, such as (21, "end of the flight"), drawn as an
+    upright line.
     """
     ax, end, groups = _curve(curve, ax, band, until)
+    if mark:
+        ax.axvline(mark[0], color=FAINT, lw=1, ls=(0, (3, 2)))
+        where: dict[str, Any] = {"transform": ax.get_xaxis_transform(), "color": MUTED, "fontsize": 10}
+        ax.text(mark[0], 0.02, f"  {mark[1]}", **where)
     for group in groups:
         _dotted(ax, truth, group, "difference", end)
     ax.set(xlabel=f"Days since {since}, n = {curve.n:,}")
