@@ -21,7 +21,7 @@ from shoptoolkit.incrementality.door import COVARIATE, MEASURES, arms
 
 WHOM = "Whom should the ad reach?"
 QINI, AUUC, AUTOC = "area over random (Qini)", "area under the gain curve (AUUC)", "rank-weighted effect (AUTOC)"
-LEAST = 30  # customers of an arm, and of them with an outcome unlike the usual one
+LEAST = 50  # customers that a spread must be worth, for an interval by the normal law
 _GROUPS = 1_000  # of customers by score
 _AT_ONCE = 100  # resamples held in memory
 _GRID = np.linspace(0, 1, 101)
@@ -110,8 +110,9 @@ def qini(
     Qini
         Its `estimates`: per score (column `group`) Qini, AUUC and AUTOC, in units of the outcome per customer; p-values
         against 0, a score by lot, but none for the AUUC. Then for each further score the difference "score - first" of
-        Qini (which is that of the AUUC) and AUTOC. Refused where an arm has fewer than 30 customers, or fewer than 30
-        whose outcome is not the most frequent one (say, buyers).
+        Qini (which is that of the AUUC) and AUTOC. Refused where the outcomes of an arm are worth fewer than 50
+        customers: (sum of distances from the mean)^2 / sum of their squares. That is about 80 customers where outcomes
+        are normal, 13 buyers where few buy and all spend the same, 30 and more where a few of them spend most.
 
     Raises
     ------
@@ -123,8 +124,8 @@ def qini(
     Yadlowsky, Fleming, Shah, Brunskill and Wager (2025), JASA 120, 38-51 (arXiv 2111.07966): RATE, AUTOC and QINI, from
     doubly robust scores; G is theirs with the arms' means as the model of outcomes. Radcliffe (2007), Direct Marketing
     Analytics Journal 1, 14-21, compares the arms within the first u (his Q: the area over random, for all treated); so
-    do causalml's `qini_score` and `auuc_score`. That estimates the same curve, with noise of its own: given G as its
-    `treatment_effect_col`, causalml's `auuc_score(normalize=False)` is this AUUC x n / (n + 1) (up to the trapezoid).
+    do causalml's `qini_score` and `auuc_score`, which estimates the same curve with noise of its own. Given G as
+    `treatment_effect_col`, causalml's `auuc_score(normalize=False)` is (this AUUC x n + effect / 2) x n / (n + 1).
     Poisson bootstrap: Chamandy et al. (2012), Google research report 43157.
 
     Examples
@@ -141,11 +142,15 @@ def qini(
     check_level(level)
     check_number("bootstraps", bootstraps, least=100, whole=True)
     scores = listed(scores, name="scores")
+    if not scores or len(set(scores)) < len(scores):
+        twice = next((f"has {one!r} twice" for one in scores if scores.count(one) > 1), "is empty")
+        raise ValueError(f"scores {twice}; name one column or more, each once.")
     table, contrast = _at_the_door(frame, outcome, scores, control, treatment, propensity, arm)
-    told = {"question": WHOM, "metric": outcome, "contrast": contrast, "n": len(table), "level": level}
+    told: dict[str, Any] = {"question": WHOM, "metric": outcome, "contrast": contrast, "n": len(table), "level": level}
     told |= {"measure": MEASURES.get(outcome), "method": f"Poisson bootstrap, {bootstraps:,} resamples"}
     if reason := _too_few(table):
         pairs = [(score, one) for score in scores for one in (QINI, AUUC, AUTOC)]
+        pairs += [(f"{score} - {scores[0]}", one) for score in scores[1:] for one in (QINI, AUTOC)]
         rows = [refused_row(reason=reason, estimand=one, group=score, **told) for score, one in pairs]
         curve = pl.DataFrame(schema={"score": pl.String} | dict.fromkeys(_CURVE, pl.Float64))
     else:
@@ -194,14 +199,24 @@ def _at_the_door(
 
 
 def _too_few(table: pl.DataFrame) -> str | None:
-    unlike = (pl.col("outcome") != table["outcome"].mode().min()).sum()
-    row = table.group_by("treated").agg(n=pl.len(), unlike=unlike).sort("unlike", "n").row(0, named=True)
-    if row["unlike"] >= LEAST:
-        return None
-    arm = "treatment" if row["treated"] else "control"
+    for arm, treated in (("treatment", True), ("control", False)):
+        part = table.filter(pl.col("treated") == treated)
+        if (few := worth_of((part["outcome"] - part["outcome"].mean()).to_numpy())) < LEAST:
+            return f"the outcomes of {len(part):,} customers of the {arm} {few_in_words(few)}"
+    return None
+
+
+def worth_of(distances: Floats) -> float:
+    """How many customers, all equally far from the mean, have as even a spread as these distances from it."""
+    squares = float((distances**2).sum())
+    return float(np.abs(distances).sum()) ** 2 / squares if squares else 0.0
+
+
+def few_in_words(worth: float) -> str:
+    """Why a spread that is worth so few customers carries no interval."""
     return (
-        f"of {row['n']:,} customers of the {arm} only {row['unlike']} have an outcome unlike the most frequent one; an "
-        f"interval by the normal law needs at least {LEAST}. Take more customers, or an outcome that more of them have."
+        f"vary as little as those of {worth:.0f} (most are alike, or a few are huge); an interval by the normal law "
+        f"needs {LEAST}. Take more customers, or an outcome that more of them have."
     )
 
 

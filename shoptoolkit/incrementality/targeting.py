@@ -17,7 +17,7 @@ from shoptoolkit.contract import ContractError, EstimateTable, estimate_row, ref
 from shoptoolkit.contract.arrays import Floats, Ints
 from shoptoolkit.contract.check import check_level, check_number, check_span
 from shoptoolkit.contract.estimates import delta_error
-from shoptoolkit.incrementality.qini import LEAST, WHOM
+from shoptoolkit.incrementality.qini import LEAST, WHOM, few_in_words, worth_of
 from shoptoolkit.incrementality.ratios import ratio_row
 
 _POINTS = 40  # steps of the curve
@@ -106,7 +106,8 @@ def targeting_curve(
         from the last fifth, each in turn, as the maximum of a curve is too good on the data that chose it; so is
         `best_share`, which is only a place, and any other budget picked by looking at the curve: read the band there.
         Intervals by the normal law, with the border as random as it is (the influence of a customer is psi less the
-        shadow price x cost), refused where a rule reaches fewer than 30 customers.
+        shadow price x cost), refused where the pseudo-outcomes of those
+        reached are worth fewer than 50 customers (as in `qini`), say a few buyers.
 
     Raises
     ------
@@ -162,8 +163,8 @@ def _at_the_door(frame: Any, score: str, pseudo: str, cost: float | str, value: 
             raise ContractError(f"scores: {name!r} is {kind}; it must be finite numbers without a null.")
     if table[id].is_duplicated().any():
         raise ContractError(f"scores: customers have several rows by {id!r}; keep one, such as those of one arm.")
-    if len(table) < LEAST:
-        raise ContractError(f"scores: {len(table)} customers; an interval by the normal law needs at least {LEAST}.")
+    if table.is_empty():
+        raise ContractError("scores: the frame has 0 rows; at least one is needed.")
     if not isinstance(cost, str):
         check_number("cost", cost)
     each = pl.col(cost) if isinstance(cost, str) else pl.lit(cost)
@@ -202,13 +203,15 @@ def _budgets(budget: float | Sequence[float] | None, ranked: pl.DataFrame) -> Fl
 class _Rule:
     """The rule at rising points of the spend: the means of worth, then of spend, of those reached; their covariance.
 
-    The points `at` are those asked for; `before` and `after` are where the margin of each begins and ends.
+    `spread`: sums of the distances of worth from its mean, and of their squares. The points `at` are those asked for;
+    `before` and `after` are where the margin of each begins and ends.
     """
 
     at: Ints
     before: Ints
     after: Ints
     share: Floats
+    spread: Floats
     mean: Floats
     covariance: Floats
     n: int
@@ -228,6 +231,11 @@ class _Rule:
         top, bottom = self.margin(place) @ self.mean
         return np.asarray(top / bottom * self.parts(self.at[place])[1])
 
+    def worth(self, before: int, after: int) -> float:
+        """How many customers the spread of pseudo-outcomes between two points is worth."""
+        distances, squares = self.spread[:, after] - self.spread[:, before]
+        return float(distances**2 / squares) if squares > 0 else 0.0
+
     def row(self, coefficients: Floats, border: Floats, **rest: Any) -> dict[str, Any]:
         """A row for a sum of means, of which the part `border` is known."""
         error = delta_error((coefficients - border)[None], self.covariance)[0]
@@ -235,8 +243,8 @@ class _Rule:
 
     def price(self, place: int, **rest: Any) -> dict[str, Any]:
         """The row of the shadow price; refused where few customers are in the margin."""
-        if (few := self.n * (self.share[self.after[place]] - self.share[self.before[place]])) < LEAST:
-            return refused_row(reason=_few(few, "lie at the border"), **rest)
+        if (few := self.worth(self.before[place], self.after[place])) < LEAST:
+            return refused_row(reason=f"the pseudo-outcomes at the border {few_in_words(few)}", **rest)
         both = self.margin(place)
         top, bottom = both @ self.mean
         return ratio_row(top=top, bottom=bottom, covariance=both @ self.covariance @ both.T, **rest)
@@ -274,8 +282,17 @@ def _measure(ranked: pl.DataFrame, spent: Floats) -> _Rule:
     gram = np.block([[squares(worth**2), cross], [cross, squares(spend**2)]])
     at, before, after = np.searchsorted(points, bounds)
     covariance = (gram / n - np.outer(mean, mean)) / (n - 1)
-    share = up_to(np.ones(n)) / n
-    return _Rule(at=at, before=before, after=after, share=share, mean=mean, covariance=covariance, n=n)
+    far = worth - worth.mean()
+    return _Rule(
+        at=at,
+        before=before,
+        after=after,
+        share=up_to(np.ones(n)) / n,
+        spread=np.array([up_to(np.abs(far)), up_to(far**2)]),
+        mean=mean,
+        covariance=covariance,
+        n=n,
+    )
 
 
 def _at_budget(rule: _Rule, place: int, told: dict[str, Any]) -> list[dict[str, Any]]:
@@ -291,17 +308,13 @@ def _at_budget(rule: _Rule, place: int, told: dict[str, Any]) -> list[dict[str, 
         "everybody": (worth - spend - all_worth + all_spend, border - spend),
         "by lot": (worth - random[0], random[1]),
     }
-    if (few := rule.n * rule.share[point]) < LEAST:
-        reason = _few(few, "are reached")
+    if (few := rule.worth(0, point)) < LEAST:
+        reason = f"the pseudo-outcomes of those reached {few_in_words(few)}"
         rows = [refused_row(reason=reason, contrast=f"targeted - {name}", **told) for name in sums]
     else:
         rows = [rule.row(*sums[name], null=0.0, contrast=f"targeted - {name}", **told) for name in sums]
     told |= {"estimand": f"shadow price at a budget of {budget:.6g}", "contrast": "one more unit of budget"}
     return [*rows, rule.price(place, **told)]
-
-
-def _few(count: float, what: str) -> str:
-    return f"only {count:.0f} customers {what}; an interval by the normal law needs at least {LEAST}. Take more budget."
 
 
 def _curve(rule: _Rule, rng: np.random.Generator, level: float, *, has_cost: bool) -> pl.DataFrame:
@@ -311,7 +324,7 @@ def _curve(rule: _Rule, rng: np.random.Generator, level: float, *, has_cost: boo
         (worth, spend), border = rule.parts(rule.at[place]), rule.border(place)
         row, price = rule.row(worth, border, level=level), rule.price(place, level=level)
         spent = float(spend @ rule.mean) if has_cost else 0.0
-        few = rule.n * rule.share[rule.at[place]] < LEAST and place > 0
+        few = rule.worth(0, rule.at[place]) < LEAST and place > 0
         bounds = {name: None if few else row[name] for name in ("standard_error", "low", "high")}
         values = {"share_targeted": rule.share[rule.at[place]], "spend": spent, "value": row["estimate"], **bounds}
         named = {"shadow_price": "estimate", "shadow_low": "low", "shadow_high": "high"}
@@ -358,12 +371,12 @@ def _at_best(net: Floats, told: dict[str, Any]) -> list[dict[str, Any]]:
     told = told | {"method": f"{_METHOD}, cut chosen on other customers", "estimand": "value less cost at the best cut"}
     rows = []
     for name, gain in (("nobody", net[:, 0]), ("everybody", net[:, 0] - net[:, 1])):
+        about = told | {"contrast": f"targeted - {name}"}
         error = float(gain.std(ddof=1)) / math.sqrt(len(gain))
-        rows.append(
-            estimate_row(
-                estimate=float(gain.mean()), standard_error=error, null=0.0, contrast=f"targeted - {name}", **told
-            )
-        )
+        if gain.any() and (few := worth_of(gain)) < LEAST:  # the rule that is nobody, or everybody, differs by 0
+            rows.append(refused_row(reason=f"what those bring who are treated otherwise {few_in_words(few)}", **about))
+        else:
+            rows.append(estimate_row(estimate=float(gain.mean()), standard_error=error, null=0.0, **about))
     return rows
 
 
