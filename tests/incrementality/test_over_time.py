@@ -94,8 +94,8 @@ def test_the_bounds_are_robbins_mixture_tightest_at_the_planned_number(level):
     table = seen(world(3, 4_000), level=level).table
     reach = ((table["high"] - table["low"]) / 2 / table["standard_error"]).to_numpy()
     assert abs(table["n"][int(reach.argmin())] - 2_000) <= 20
-    rho, out = 2 * np.log(1 / out) + np.log(1 + 2 * np.log(1 / out)) if (out := 1 - level) else 0, 1 - level
-    near = np.sqrt(rho / 2_000)  # the paper's rule of thumb for the best rho
+    out = 1 - level
+    near = np.sqrt((-2 * np.log(out) + np.log(1 - 2 * np.log(out))) / 2_000)  # the paper's approximation to the best
     n = table["n"].to_numpy()
     theirs = np.sqrt(2 * (n * near**2 + 1) / (n * near**2) * np.log(np.sqrt(n * near**2 + 1) / out))
     assert reach == pytest.approx(theirs, rel=0.02)
@@ -217,6 +217,14 @@ def test_too_few_are_refused():
 def test_arms_that_were_not_dealt_as_planned_are_refused():
     frame = world(10, treated=0.7).with_columns(probability=0.5)
     assert seen(frame).estimates.table["reason"][0].startswith("Sample ratio mismatch")
+
+
+def test_clusters_and_uneven_chances_are_refused():
+    frame = world(10).sort("arm").with_columns(cluster=pl.int_range(pl.len()) // 10)
+    even = frame.filter(pl.len().over("cluster", "arm") == 10).sort("day")
+    assert "clusters were assigned, not customers. Pass a row for each" in seen(even).estimates.table["reason"][0]
+    uneven = world(10).with_columns(probability=pl.when(pl.col("day") < 900).then(0.4).otherwise(0.5))
+    assert "different probabilities" in seen(uneven).estimates.table["reason"][0]
 
 
 def test_an_outcome_that_everybody_shares_is_refused():
