@@ -120,8 +120,8 @@ class Question(NamedTuple):
         parts = means.parts[:, :, place].sum(axis=0)
         for whose, part, floor in zip((arm, self.control), parts, means.floor[:, place]):
             if part <= floor:
-                alike = "or is told wholly by the covariates; was it" if self.covariates else "; was the metric"
-                reason = f"no variance in {whose!r}: every customer has the same {alike} measured in the experiment?"
+                alike = "what the covariates tell" if self.covariates else "the same"
+                reason = f"no variance in {whose!r}: every customer has {alike}. Was it measured in the experiment?"
                 return [{"reason": reason}] * 2
         shared = means.shared[:, :, place]
         covariance = shared + np.diag(parts)

@@ -114,7 +114,7 @@ def lift(
         held, asked, reason = _counted(outcomes, asked, covariates, robust, shares, **options)
     arms = others((arm for _, _, arm in held.cells), control)
     question = Question(held, control, asked, covariates, adjustment == "pooled", relative, level)
-    groups = dict.fromkeys(group for group, _, _ in held.cells)
+    groups = sorted({group for group, _, _ in held.cells})
     return EstimateTable.from_rows(row for group in groups for arm in arms for row in question.rows(group, arm, reason))
 
 
@@ -132,7 +132,9 @@ def _given(
     counts: dict[str, int] = {}
     for (_, _, arm), cell in held.cells.items():
         counts[arm] = counts.get(arm, 0) + cell.n
-    return held, ratio_reason(counts, dict(shares), unit=held.units)
+    if absent := sorted(set(counts) - set(shares)):
+        raise ValueError(f"shares has no {absent[0]!r}; the arms are {', '.join(map(repr, counts))}.")
+    return held, ratio_reason(counts, shares, unit=held.units)
 
 
 def _counted(
