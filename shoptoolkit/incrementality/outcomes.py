@@ -118,8 +118,8 @@ def outcomes(
         whose source is one of `paid`), "organic_orders" (the other ones), "watch_minutes", and rows of a kind:
         "impressions", "clicks", "views", "watches", "searches", "carts", "checkouts", "purchases" (lines), "refunds".
     pre_days
-        Each metric is also told over so many days before the start, as pre_<metric>, from rows known before the start.
-        0: not told.
+        Each metric is also told over so many days before the start, as pre_<metric>, from rows known before the start;
+        customers for whom the log begins later (by more than a day) are left out. 0: not told.
     start
         "assigned_at"; or "eligible_at" (ghost ads): the eligible of both arms, from when they first would have been
         exposed. Then rows between assignment and eligibility count as before.

@@ -19,6 +19,7 @@ from shoptoolkit.contract.arrays import Floats, Ints
 from shoptoolkit.contract.check import check_level, check_number, listed
 from shoptoolkit.contract.show import html_table
 from shoptoolkit.incrementality.door import COVARIATE, MEASURES, QUESTION, Arms, arms
+from shoptoolkit.incrementality.lift import unequal, whole_clusters
 from shoptoolkit.incrementality.split import split_reason
 
 _LOOKS = 200  # at most, evenly over the customers: more would draw the same line
@@ -130,7 +131,7 @@ def lift_over_time(
             f"outcomes: {matured!r} is null for {missing:,} customers; keep those whose window is over."
         )
     table = found.table.sort(matured)
-    looks, blocked = _looks(table[matured]), split_reason(table)
+    looks, blocked = _looks(table[matured]), _blocked(table)
     parts, rows = [], []
     for arm in found.treatments:
         told = _words(found, arm, metric, names) | {"level": level}
@@ -162,6 +163,15 @@ def _words(found: Arms, arm: str, metric: str, covariates: list[str]) -> dict[st
         "horizon_days": found.window_days,
         "measure": MEASURES.get(metric),
     }
+
+
+def _blocked(table: pl.DataFrame) -> str | None:
+    """Why no arms can be compared, if none can."""
+    if "cluster" in table.columns and whole_clusters(table):
+        return (
+            "Each cluster lies in one arm: clusters were assigned, not customers. Pass a row for each, with its sums."
+        )
+    return (unequal(table, ["arm"]) if "probability" in table.columns else None) or split_reason(table)
 
 
 def _too_few(metric: str) -> str:

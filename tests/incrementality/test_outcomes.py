@@ -199,7 +199,7 @@ def test_everybody_assigned_is_kept_or_told_why_not():
         ("assigned", 6),
         ("never eligible", 1),
         ("window not over by as_of", 1),
-        ("started within 3 days of the log's beginning", 0),
+        ("log begins later than 3 days before the start", 0),
         ("kept", 4),
     ]
     assert found(events, late).account["n_customers"].to_list() == [6, 0, 1, 1, 4]
