@@ -21,6 +21,7 @@ from shoptoolkit.incrementality.ratios import ratio_row
 
 _LEAST = {"customers": 10, "clusters": 5}  # units of an arm, below which no interval is told
 _SURE = 4.0  # standard errors that a denominator must be from zero
+_POSITIVE = 2.0  # and that a mean must be, for its logarithm
 _CHANCE = 0.0005  # p-value below which covariates that differ are no chance
 Metrics = dict[str, tuple[str, str | None]]
 Pairs = Sequence[tuple[Cell, Cell]]
@@ -54,13 +55,13 @@ class Question(NamedTuple):
         told: dict[str, Any] = {"question": QUESTION, "group": group, "contrast": f"{arm} - {self.control}"}
         told |= {"n": sum(cell.customers for pair in found.values() for cell in pair if cell), "level": self.level}
         for name in weights:
-            difference, relative = self._words(name, told, pairs)
+            words = self._words(name, told, pairs)[: 2 if self.relative else 1]
             if not reasons[name]:
                 rows = self._answers(means, good.index(name), arm, weights[name][2])
             else:
                 rows = [{"reason": reasons[name]}] * 2
-            for words, row in zip((difference, relative), rows if self.relative else rows[:1]):
-                yield refused_row(**words, **row) if "reason" in row else words | row
+            for one, row in zip(words, rows):
+                yield refused_row(**one, **row) if "reason" in row else one | row
 
     def _refusal(self, arm: str, found: dict[str, list[Cell | None]], pairs: Pairs) -> str | None:
         """Why no metric can be compared, if so."""
@@ -129,6 +130,8 @@ class Question(NamedTuple):
         error = math.sqrt(parts.sum() + max(0.0, shared[0, 0] - 2 * shared[0, 1] + shared[1, 1]))
         rows = [estimate_row(estimate=far, standard_error=error, null=0, degrees=freedom, level=self.level)]
         treated, control = treated + base, control + base
+        if self.relative is None:
+            return rows
         if control == 0:
             return [*rows, {"reason": f"the mean in {self.control!r} is 0; nothing is relative to it."}]
         if self.relative == "fieller":
@@ -140,8 +143,12 @@ class Question(NamedTuple):
 
     def _log_ratio(self, means: Means, place: int, treated: float, control: float, p_value: float) -> dict[str, Any]:
         """The relative difference, by the logarithm of the ratio."""
-        if treated / control <= 0:
-            return {"reason": "the means of the arms differ in sign, and have no log ratio; take relative='fieller'."}
+        errors = np.sqrt(np.diag(means.covariance[:, :, place]))
+        if treated / control <= 0 or min(abs(treated) / errors[0], abs(control) / errors[1]) < _POSITIVE:
+            reason = (
+                f"a mean is within {_POSITIVE:g} standard errors of zero, or they differ in sign, so that no log ratio "
+            )
+            return {"reason": reason + "can be told; take relative='fieller'."}
         if self.pooled:
             means = means.known()
         scale = (1 / treated, 1 / control)

@@ -80,7 +80,8 @@ def lift(
         both arms. Refused: an arm with fewer than 10 customers (5 clusters; 10 for each covariate) or without variance,
         a stratum with fewer than 2; a ratio whose denominator is within 4 standard errors of zero; a sample ratio that
         is no chance (p < .0005), or probabilities that differ within an arm and stratum; covariates that differ between
-        the arms (p < .0005). The relative one where control's mean is 0.
+        the arms (p < .0005). The relative one where control's mean is 0 or, by "delta", a mean is within 2
+        standard errors of it.
 
     Notes
     -----

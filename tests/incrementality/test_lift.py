@@ -347,8 +347,10 @@ def test_nothing_is_relative_to_zero():
     table = told(frame)
     assert table["verdict"].to_list() == ["ok", "refused"]
     assert table["reason"][1] == "the mean in 'none' is 0; nothing is relative to it."
-    below = told(of(orders=[1, -1, 2, -1, 3, -2, 0, -2] * 5), relative="delta")
-    assert "differ in sign" in below["reason"][1]
+    for orders in ([1, -1, 2, -1, 3, -2, 0, -2], [2, 1, 3, 1, -2, -1, -2, 0]):
+        below = told(of(orders=orders * 5), relative="delta")
+        assert below["verdict"].to_list() == ["ok", "refused"]
+        assert "no log ratio can be told; take relative='fieller'" in below["reason"][1]
 
 
 def test_covariates_that_the_ads_may_have_changed_are_refused():
@@ -421,7 +423,7 @@ def test_a_customer_without_a_cluster_is_an_error():
 
 def holds(row, truth):
     inside = row["low"] is not None and row["low"] <= truth <= row["high"]
-    return {"interval": inside, "rays": not inside, "line": True}[row["set_shape"]]
+    return {None: False, "interval": inside, "rays": not inside, "line": True}[row["set_shape"]]  # None: refused
 
 
 def dealt(random, n, share):
