@@ -81,8 +81,8 @@ def lift(
         a stratum with fewer than 2; a ratio whose denominator is within 4 standard errors of zero; a sample ratio that
         is no chance (p < .0005), or probabilities that differ within an arm and stratum; covariates that differ between
         the arms (p < .0005); arms of unequal size where few customers carry a metric that is 0 for most (the skewness
-        of the difference, told by their number, is above .3). The relative one where control's mean is 0 or, by "delta", a mean is within 2
-        standard errors of it.
+        of the difference, told by their number, is above .3). The relative one where control's mean is 0 or, by
+        "delta", a mean is within 2 standard errors of it.
 
     Notes
     -----
