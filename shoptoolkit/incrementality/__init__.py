@@ -7,6 +7,7 @@ from shoptoolkit.incrementality.ledger import Adjusted, adjust, ledger
 from shoptoolkit.incrementality.lift import lift
 from shoptoolkit.incrementality.moments import Moments, moments
 from shoptoolkit.incrementality.outcomes import ExperimentOutcomes, outcomes
+from shoptoolkit.incrementality.power import minimum_effect, power
 from shoptoolkit.incrementality.split import SplitCheck, check_split
 from shoptoolkit.incrementality.value import incremental_value
 
@@ -23,6 +24,8 @@ __all__ = [
     "ledger",
     "lift",
     "lift_on_exposed",
+    "minimum_effect",
     "moments",
     "outcomes",
+    "power",
 ]

@@ -21,6 +21,7 @@ from shoptoolkit.incrementality.ratios import ratio_row
 
 _LEAST = {"customers": 10, "clusters": 5}  # units of an arm, below which no interval is told
 _SURE = 4.0  # standard errors that a denominator must be from zero
+_POSITIVE = 2.0  # and that a mean must be, for its logarithm
 _CHANCE = 0.0005  # p-value below which covariates that differ are no chance
 Metrics = dict[str, tuple[str, str | None]]
 Pairs = Sequence[tuple[Cell, Cell]]
@@ -44,7 +45,7 @@ class Question(NamedTuple):
         found = {s: [cells.get((group, s, one)) for one in (arm, self.control)] for s in strata}
         pairs = [(one, other) for one, other in found.values() if one and other]
         reason = reason or self.refusal(arm, found, pairs)
-        weights = {name: self._weights(*pair) for name, pair in self.metrics.items()}
+        weights = {name: self.held.weights(*pair) for name, pair in self.metrics.items()}
         reasons = {name: reason or self._weak(name, arm, pairs, weights[name][1]) for name in weights}
         good = [name for name in weights if not reasons[name]]
         if good:
@@ -54,29 +55,13 @@ class Question(NamedTuple):
         told: dict[str, Any] = {"question": QUESTION, "group": group, "contrast": f"{arm} - {self.control}"}
         told |= {"n": sum(cell.customers for pair in found.values() for cell in pair if cell), "level": self.level}
         for name in weights:
-            difference, relative = self._words(name, told, pairs)
+            words = self._words(name, told, pairs)[: 2 if self.relative else 1]
             if not reasons[name]:
-                rows = self._answers(means, good.index(name), arm, self._base(name))
+                rows = self._answers(means, good.index(name), arm, weights[name][2])
             else:
                 rows = [{"reason": reasons[name]}] * 2
-            for words, row in zip((difference, relative), rows if self.relative else rows[:1]):
-                yield refused_row(**words, **row) if "reason" in row else words | row
-
-    def _weights(self, top: str, bottom: str | None) -> tuple[Floats, Floats]:
-        """What of a unit's columns makes the numerator and the denominator, by default its customers."""
-        told = []
-        for name in (top, bottom):
-            weight = np.zeros(1 + len(self.held.names))
-            weight[self.held.places([name])[0] if name else 0] = 1
-            if name and bottom:  # a difference of means needs no centre, a ratio does
-                weight[0] = self.held.centre[self.held.names.index(name)]
-            told.append(weight)
-        return told[0], told[1]
-
-    def _base(self, name: str) -> float:
-        """What was subtracted from the metric."""
-        top, bottom = self.metrics[name]
-        return 0.0 if bottom else float(self.held.centre[self.held.names.index(top)])
+            for one, row in zip(words, rows):
+                yield refused_row(**one, **row) if "reason" in row else one | row
 
     def refusal(self, arm: str, found: dict[str, list[Cell | None]], pairs: Pairs) -> str | None:
         """Why no metric can be compared, if so."""
@@ -136,8 +121,8 @@ class Question(NamedTuple):
         parts = means.parts[:, :, place].sum(axis=0)
         for whose, part, floor in zip((arm, self.control), parts, means.floor[:, place]):
             if part <= floor:
-                alike = "or is told wholly by the covariates; was it" if self.covariates else "; was the metric"
-                reason = f"no variance in {whose!r}: every customer has the same {alike} measured in the experiment?"
+                alike = "what the covariates tell" if self.covariates else "the same"
+                reason = f"no variance in {whose!r}: every customer has {alike}. Was it measured in the experiment?"
                 return [{"reason": reason}] * 2
         shared = means.shared[:, :, place]
         covariance = shared + np.diag(parts)
@@ -145,6 +130,8 @@ class Question(NamedTuple):
         error = math.sqrt(parts.sum() + max(0.0, shared[0, 0] - 2 * shared[0, 1] + shared[1, 1]))
         rows = [estimate_row(estimate=far, standard_error=error, null=0, degrees=freedom, level=self.level)]
         treated, control = treated + base, control + base
+        if self.relative is None:
+            return rows
         if control == 0:
             return [*rows, {"reason": f"the mean in {self.control!r} is 0; nothing is relative to it."}]
         if self.relative == "fieller":
@@ -156,8 +143,12 @@ class Question(NamedTuple):
 
     def _log_ratio(self, means: Means, place: int, treated: float, control: float, p_value: float) -> dict[str, Any]:
         """The relative difference, by the logarithm of the ratio."""
-        if treated / control <= 0:
-            return {"reason": "the means of the arms differ in sign, and have no log ratio; take relative='fieller'."}
+        errors = np.sqrt(np.diag(means.covariance[:, :, place]))
+        if treated / control <= 0 or min(abs(treated) / errors[0], abs(control) / errors[1]) < _POSITIVE:
+            reason = (
+                f"a mean is within {_POSITIVE:g} standard errors of zero, or they differ in sign, so that no log ratio "
+            )
+            return {"reason": reason + "can be told; take relative='fieller'."}
         if self.pooled:
             means = means.known()
         scale = (1 / treated, 1 / control)

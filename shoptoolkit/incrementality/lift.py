@@ -80,7 +80,8 @@ def lift(
         both arms. Refused: an arm with fewer than 10 customers (5 clusters; 10 for each covariate) or without variance,
         a stratum with fewer than 2; a ratio whose denominator is within 4 standard errors of zero; a sample ratio that
         is no chance (p < .0005), or probabilities that differ within an arm and stratum; covariates that differ between
-        the arms (p < .0005). The relative one where control's mean is 0.
+        the arms (p < .0005). The relative one where control's mean is 0 or, by "delta", a mean is within 2
+        standard errors of it.
 
     Notes
     -----
@@ -114,7 +115,7 @@ def lift(
         held, asked, reason = counted(outcomes, asked, covariates, robust, shares, **options)
     arms = others((arm for _, _, arm in held.cells), control)
     question = Question(held, control, asked, covariates, adjustment == "pooled", relative, level)
-    groups = dict.fromkeys(group for group, _, _ in held.cells)
+    groups = sorted({group for group, _, _ in held.cells})
     return EstimateTable.from_rows(row for group in groups for arm in arms for row in question.rows(group, arm, reason))
 
 
@@ -132,7 +133,9 @@ def _given(
     counts: dict[str, int] = {}
     for (_, _, arm), cell in held.cells.items():
         counts[arm] = counts.get(arm, 0) + cell.n
-    return held, ratio_reason(counts, dict(shares), unit=held.units)
+    if absent := sorted(set(counts) - set(shares)):
+        raise ValueError(f"shares has no {absent[0]!r}; the arms are {', '.join(map(repr, counts))}.")
+    return held, ratio_reason(counts, shares, unit=held.units)
 
 
 def counted(

@@ -117,23 +117,35 @@ def _pooled(
     pair: tuple[Cell, Cell], whole: Cell, weights: Sequence[Floats], both: Floats, covariates: Sequence[int]
 ) -> Told:
     """One slope, that of the customers of both arms."""
-    turn = _centred(whole, whole, covariates)
-    spread = turn.T @ whole.cross @ turn
-    slope = _inverse(spread, spread)[0] @ turn.T @ whole.cross @ both
-    turns = [_centred(cell, whole, covariates) for cell in pair]
-    left = [line - turn @ slope for line, turn in zip(weights, turns)]
+    slope, common = _slope(whole, both, covariates)
+    left = [line - _centred(cell, whole, covariates) @ slope for cell, line in zip(pair, weights)]
     means, variance, degrees, _ = _plain(pair, left)
-    common = quadratic(slope, spread) / (whole.n - 1) / whole.n
     return means, variance, degrees, np.ones((2, 2, 1)) * common
+
+
+def _slope(whole: Cell, line: Floats, covariates: Sequence[int]) -> tuple[Floats, Floats]:
+    """The slope of all units, and the variance that the covariates' means have through it."""
+    turn = _centred(whole, whole, covariates)
+    cross = turn.T @ whole.cross @ turn
+    slope = _inverse(cross, cross)[0] @ turn.T @ whole.cross @ line
+    return slope, quadratic(slope, cross) / (whole.n - 1) / whole.n
+
+
+def spread(whole: Cell, top: Floats, bottom: Floats, covariates: Sequence[int]) -> tuple[float, float]:
+    """The mean of a metric, and the variance of a unit's part in it that the covariates leave."""
+    mean, line = lines(top[:, None], bottom[:, None], whole.mean)
+    if covariates:
+        line = line - _centred(whole, whole, covariates) @ _slope(whole, line, covariates)[0]
+    return float(mean[0]), float(quadratic(line, whole.cross)[0] / (whole.n - 1))
 
 
 def _interacted(pair: tuple[Cell, Cell], whole: Cell, weights: Sequence[Floats], covariates: Sequence[int]) -> Told:
     """A slope for each arm (Lin 2013)."""
     turn = _centred(whole, whole, covariates)
-    spread = turn.T @ whole.cross @ turn
-    told = [_own(cell, whole, line, covariates, spread) for cell, line in zip(pair, weights)]
+    cross = turn.T @ whole.cross @ turn
+    told = [_own(cell, whole, line, covariates, cross) for cell, line in zip(pair, weights)]
     means, variance, degrees, slopes = (np.array(one) for one in zip(*told))
-    shared = np.einsum("akm,kl,blm->abm", slopes, spread, slopes) / (whole.n - 1) / whole.n
+    shared = np.einsum("akm,kl,blm->abm", slopes, cross, slopes) / (whole.n - 1) / whole.n
     return means, variance, degrees, shared
 
 

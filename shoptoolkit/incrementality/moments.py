@@ -158,6 +158,19 @@ class Moments:
             raise ContractError(f"moments: {told} missing. They are of {', '.join(self.names)}.")
         return [1 + self.names.index(name) for name in names]
 
+    def weights(self, top: str, bottom: str | None) -> tuple[Floats, Floats, float]:
+        """What of a unit's columns makes a numerator and its denominator, by default the customers.
+
+        Last what is to be added to their ratio: a mean stays above its centre, so that differences keep their digits.
+        """
+        told = np.zeros((2, 1 + len(self.names)))
+        centre = 0.0
+        for weight, name in zip(told, (top, bottom)):
+            weight[self.places([name])[0] if name else 0] = 1
+            centre = float(self.centre[self.names.index(name)]) if name else centre
+            weight[0] += centre if name and bottom else 0.0
+        return told[0], told[1], 0.0 if bottom else centre
+
     def _lines(self) -> Iterator[dict[str, Any]]:
         names, centre = list(self.names), self.centre.tolist()
         if self.units != SIZE:
