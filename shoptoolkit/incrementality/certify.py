@@ -112,9 +112,7 @@ def certify_coverage(
     frame = _of_control(outcomes, control, metric)
     mean = float(frame[metric].to_numpy().mean())
     if mean == 0 and (relative or estimand == _RELATIVE):
-        raise ValueError(
-            f"metric is {metric!r}, whose mean in control is 0, so nothing is relative to it; use amounts."
-        )
+        raise ValueError(f"metric is {metric!r}, whose mean in control is 0; nothing is relative to it. Use amounts.")
     gain = effect * mean if relative else effect
     truth = gain / mean if estimand == _RELATIVE else gain
     with_effect = pl.col(metric) * (1 + effect) if relative else pl.col(metric) + effect

@@ -67,7 +67,7 @@ def incremental_value(
     -----
     Revenue and cost are of the same customers, so their errors are correlated; profit and iroas know it. With a random
     cost iroas has Fieller's set, which need not be an interval where few customers carry the cost. Refused: cost and
-    iroas where nothing was spent.
+    iroas where nothing was spent. Of few buyers in a small arm, see `lift_on_exposed`.
 
     Raises
     ------
