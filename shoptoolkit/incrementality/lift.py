@@ -80,13 +80,19 @@ def lift(
         both arms. Refused: an arm with fewer than 10 customers (5 clusters; 10 for each covariate) or without variance,
         a stratum with fewer than 2; a ratio whose denominator is within 4 standard errors of zero; a sample ratio that
         is no chance (p < .0005), or probabilities that differ within an arm and stratum; covariates that differ between
-        the arms (p < .0005). The relative one where control's mean is 0.
+        the arms (p < .0005); arms of unequal size where few customers carry a metric that is 0 for most (the skewness
+        of the difference, told by their number, is above .3). The relative one where control's mean is 0 or, by "delta", a mean is within 2
+        standard errors of it.
 
     Notes
     -----
     Intervals and p-values are those of Welch; with clusters of unequal size, degrees of freedom are those of
     (sum of sizes)^2 / sum of squares clusters. As customers stand for those to come, the error of the covariates' means
-    and of the strata's shares is included.
+    and of the strata's shares is included, which is too careful where strata are tiny.
+
+    Measured cover of 95 % intervals where 1 % of customers buy, for log-normal amounts (sigma 1): 95 % in equal arms of
+    1,000 and more; beside a nine times larger arm 94 % with 50 buyers in the smaller one, 91 % with 20, 86 % with 10;
+    the last two are refused.
 
     References
     ----------

@@ -342,13 +342,34 @@ def test_a_denominator_near_zero_is_refused():
     assert told.startswith("the mean of 'sessions' in 'ad' is within 4 standard errors of zero")
 
 
+def test_too_few_buyers_in_a_small_arm_are_refused():
+    random = np.random.default_rng(1)
+    treated, buys = dealt(random, 5_000, 0.1), random.random(5_000) < 0.01
+    frame = customers(treated, revenue=buys * random.lognormal(3, 1, 5_000), orders=random.poisson(1, 5_000))
+    why = reason(frame, "revenue")
+    assert "'revenue' in the smaller arm hangs on some" in why
+    assert "(winsorise=)" in why
+    assert row(frame)["verdict"] == "ok"
+    equal = frame.with_columns(arm=pl.Series(["ad", "none"] * 2_500))
+    assert row(equal, "revenue")["verdict"] == "ok"
+
+
+def test_a_group_without_an_arm_is_refused():
+    frame = shop(23, 900).filter((pl.col("region") != "west") | (pl.col("arm") == "none"))
+    table = told(frame, by="region", covariates="pre_orders")
+    assert table["verdict"].to_list() == ["ok"] * 4 + ["refused"] * 2
+    assert table["reason"][5].startswith("only 0 customers in 'ad'")
+
+
 def test_nothing_is_relative_to_zero():
     frame = of(orders=[1, 1, 2, -1, 3, 2, 0, -2] * 5)
     table = told(frame)
     assert table["verdict"].to_list() == ["ok", "refused"]
     assert table["reason"][1] == "the mean in 'none' is 0; nothing is relative to it."
-    below = told(of(orders=[1, -1, 2, -1, 3, -2, 0, -2] * 5), relative="delta")
-    assert "differ in sign" in below["reason"][1]
+    for orders in ([1, -1, 2, -1, 3, -2, 0, -2], [2, 1, 3, 1, -2, -1, -2, 0]):
+        below = told(of(orders=orders * 5), relative="delta")
+        assert below["verdict"].to_list() == ["ok", "refused"]
+        assert "no log ratio can be told; take relative='fieller'" in below["reason"][1]
 
 
 def test_covariates_that_the_ads_may_have_changed_are_refused():
@@ -421,7 +442,7 @@ def test_a_customer_without_a_cluster_is_an_error():
 
 def holds(row, truth):
     inside = row["low"] is not None and row["low"] <= truth <= row["high"]
-    return {"interval": inside, "rays": not inside, "line": True}[row["set_shape"]]
+    return {None: False, "interval": inside, "rays": not inside, "line": True}[row["set_shape"]]  # None: refused
 
 
 def dealt(random, n, share):
