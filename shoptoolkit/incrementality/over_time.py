@@ -17,7 +17,6 @@ import polars as pl
 from shoptoolkit.contract import ContractError, EstimateTable, estimate_row, refused_row, to_polars
 from shoptoolkit.contract.arrays import Floats, Ints
 from shoptoolkit.contract.check import check_level, check_number, listed
-from shoptoolkit.contract.show import html_table
 from shoptoolkit.incrementality.door import COVARIATE, MEASURES, QUESTION, Arms, arms
 from shoptoolkit.incrementality.lift import unequal, whole_clusters
 from shoptoolkit.incrementality.split import split_reason
@@ -47,9 +46,7 @@ class OverTime:
         return repr(self.estimates)
 
     def _repr_html_(self) -> str:
-        last = self.table.group_by("group", maintain_order=True).last()
-        note = f"{100 * self.level:g} % for all looks together; last of {len(self.table):,}"
-        return self.estimates._repr_html_() if last.is_empty() else html_table(last, title=self.metric, note=note)
+        return self.estimates._repr_html_()
 
 
 def lift_over_time(

@@ -169,7 +169,7 @@ def test_outcomes_of_the_simulated_shop_mature_from_when_they_were_eligible():
     assert (row["horizon_days"], row["measure"], row["contrast"]) == (60, "orders", "treatment - control")
     assert row["method"] == "confidence sequence, adjusted for orders"
     assert found.table["matured_at"].is_sorted()
-    assert "95 % for all looks together" in found._repr_html_()
+    assert "per assigned customer; 95 % intervals; in orders" in found._repr_html_()
     assert repr(found).startswith("treatment - control: ")
 
 
@@ -203,7 +203,7 @@ def test_who_looks_every_day_is_misled_by_the_fixed_interval_and_not_by_this_one
 
 
 def test_too_few_are_refused():
-    found = seen(world(9, 150))
+    found = seen(world(9, 150, covariates=1), covariates=1)
     assert found.table.is_empty()
     assert found.table.columns == seen(world(9)).table.columns
     row = found.estimates.table.row(0, named=True)
