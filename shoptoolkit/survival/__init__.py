@@ -3,13 +3,13 @@
 spells        `repurchase_spells` (from orders), `landmark_spells` (from a request on), `conversion_spells` and
               `win_price_spells` (other waits): one row per wait, False = not seen to end
 curves        `kaplan_meier`, `aalen_johansen` (several ends), `mean_cumulative_orders` and its `_difference` (all
-              orders); `logrank` and `restricted_mean` with its `_difference` and `_ratio` compare groups;
-              `pseudo_values`: the days as one number per customer
+              orders); `logrank` and `restricted_mean` with its `_difference` and `_ratio` compare groups
 regressions   `fit_cox` (`schoenfeld_test`), `fit_parametric` (goes on beyond the log), `fit_hazard` (trees;
               `load_hazard`): each has `.predict_survival(frame, days=...)`
 orders        `summarise_orders` -> `fit_orders`, `fit_spend` -> `customer_value`; `cohorts` shows, `fit_cohorts`
               forecasts contracts
 accuracy      `concordance`, `brier`, `auc_at`, `calibration`, `d_calibration` judge survival, `backtest` orders
+numbers       `pseudo_values`: the days until the next order, one number per customer
 decisions     `earliest_return`: before which day a customer is not back
 
 Column names are options, defaults the contract's. Times are days, intervals have the coverage `level`, `by` splits
