@@ -1,6 +1,7 @@
 """Why a model says what it says: SHAP values as long tables, and whether they hold. About the model, not the cause."""
 
 from shoptoolkit.explain.stability import Stability, stability
+from shoptoolkit.explain.uplift import explain_uplift
 from shoptoolkit.explain.values import Explainable, Explanation, shap_values
 
-__all__ = ["Explainable", "Explanation", "Stability", "shap_values", "stability"]
+__all__ = ["Explainable", "Explanation", "Stability", "explain_uplift", "shap_values", "stability"]

@@ -7,6 +7,8 @@ from shoptoolkit.incrementality.observational import Observational, observationa
 from shoptoolkit.incrementality.outcomes import ExperimentOutcomes, outcomes
 from shoptoolkit.incrementality.pull_forward import pull_forward
 from shoptoolkit.incrementality.repurchase import RepurchaseLift, repurchase_lift
+from shoptoolkit.incrementality.uplift import UpliftFit, fit_uplift
+from shoptoolkit.incrementality.uplift_calibration import UpliftCalibration, uplift_calibration
 from shoptoolkit.incrementality.value import incremental_value
 
 __all__ = [
@@ -14,8 +16,11 @@ __all__ = [
     "ExperimentOutcomes",
     "Observational",
     "RepurchaseLift",
+    "UpliftCalibration",
+    "UpliftFit",
     "adjust",
     "cannibalisation",
+    "fit_uplift",
     "incremental_value",
     "ledger",
     "lift_on_exposed",
@@ -23,4 +28,5 @@ __all__ = [
     "outcomes",
     "pull_forward",
     "repurchase_lift",
+    "uplift_calibration",
 ]

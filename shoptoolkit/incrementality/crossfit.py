@@ -20,9 +20,9 @@ from shoptoolkit.contract.arrays import Flags, Floats, Ints
 from shoptoolkit.trees.boosting import data, threads, train
 from shoptoolkit.trees.encoding import Encoder
 
-_GROWTH: dict[str, Any] = {"rounds": 300, "patience": 20, "learning_rate": 0.05, "max_depth": 3, "min_child_weight": 20}
+_GROWTH: dict[str, Any] = {"rounds": 300, "patience": 20, "learning_rate": 0.05, "min_child_weight": 20}
 _HELD = 0.2  # of the rows at hand, which stop the trees
-_FAR, _MOST = 0.1, 0.01  # at most this share of customers may have less than this part of an arm's overall chance
+FAR, _MOST = 0.1, 0.01  # at most this share of customers may have less than this part of an arm's overall chance
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -43,9 +43,8 @@ class Folds:
 
     def matrix(self, rows: Flags | Ints, label: Floats | None = None) -> Any:
         """The features of some rows, as XGBoost reads them."""
-        return data(
-            self.encoded[np.flatnonzero(rows) if rows.dtype == bool else rows], nthread=self.nthread, label=label
-        )
+        rows = np.flatnonzero(rows) if rows.dtype == bool else rows
+        return data(self.encoded[rows], nthread=self.nthread, label=label)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -90,18 +89,15 @@ def deal(
     places. Raises ContractError for features that trees cannot read.
     """
     encoder = Encoder.learn(table, features)
-    keys = (
-        encoder.encode(table).select(pl.all().name.prefix("__")).hstack(table.select(*dict.fromkeys([*by, customer])))
-    )
+    encoded = encoder.encode(table).select(pl.all().name.prefix("__"))
+    keys = encoded.hstack(table.select(*dict.fromkeys([*by, customer])))
     given = keys.select(pl.arg_sort_by(keys.columns)).to_series()
     ordered = table[given]
     people = ordered.select(customer, by[0]).unique(customer, keep="first", maintain_order=True)
-    stratum = people[by[0]].rank("dense").to_numpy()
     dealt = np.empty(len(people), dtype=np.int64)
-    dealt[np.lexsort((rng.random(len(people)), stratum))] = np.arange(len(people)) % folds
-    fold = ordered.select(customer).join(
-        people.with_columns(fold=dealt), on=customer, how="left", maintain_order="left"
-    )
+    dealt[np.lexsort((rng.random(len(people)), people[by[0]].rank("dense")))] = np.arange(len(people)) % folds
+    of_each = people.select(customer, fold=dealt)
+    fold = ordered.select(customer).join(of_each, on=customer, how="left", maintain_order="left")
     return Folds(
         table=ordered,
         encoder=encoder,
@@ -113,7 +109,7 @@ def deal(
     )
 
 
-def grow(folds: Folds, rows: Flags, label: Floats, *, rng: np.random.Generator) -> TreeSum:
+def grow(folds: Folds, rows: Flags, label: Floats, *, rng: np.random.Generator, depth: int = 3) -> TreeSum:
     """Trees of a number by squared error, learnt on some rows, as many as a held-out fifth of them still rewards.
 
     The number is standardised for them, so that neither its unit nor its level decides anything.
@@ -122,7 +118,7 @@ def grow(folds: Folds, rows: Flags, label: Floats, *, rng: np.random.Generator) 
     center, spread = float(own.mean()), float(own.std())
     if own.min() == own.max():
         return TreeSum(offset=float(own[0]), terms=())
-    booster = _booster(folds, rows, (own - center) / spread, rng, objective="reg:squarederror")
+    booster = _booster(folds, rows, (own - center) / spread, rng, objective="reg:squarederror", max_depth=depth)
     return TreeSum(offset=center, terms=((spread, booster),))
 
 
@@ -140,14 +136,14 @@ def cross_chances(folds: Folds, arm: Ints, *, rng: np.random.Generator) -> Float
     told = np.empty((len(arm), int(arm.max()) + 1))
     for fold in range(folds.count):
         own = folds.fold == fold
-        settings = {"objective": "multi:softprob", "num_class": told.shape[1]}
+        settings = {"objective": "multi:softprob", "num_class": told.shape[1], "max_depth": 3}
         told[own] = _booster(folds, ~own, arm[~own].astype(float), rng, **settings).predict(folds.matrix(own))
     return told
 
 
 def no_overlap(chances: Floats, shares: Floats) -> str | None:
     """Why customers cannot be compared: too many could hardly have been in one of the arms. None where they can."""
-    far = float((chances < _FAR * shares).any(axis=1).mean())
+    far = float((chances < FAR * shares).any(axis=1).mean())
     if far <= _MOST:
         return None
     return (

@@ -10,6 +10,7 @@ regressions   `fit_cox` (`schoenfeld_test`), `fit_parametric` (goes on beyond th
 orders        `summarise_orders` -> `fit_orders`, `fit_spend` -> `customer_value`; `cohorts` shows, `fit_cohorts`
               forecasts contracts
 accuracy      `concordance`, `brier`, `auc_at`, `calibration`, `d_calibration` judge survival, `backtest` orders
+numbers       `pseudo_values`: the days until the next order, one number per customer
 decisions     `earliest_return`: before which day a customer is not back
 
 Column names are options, defaults the contract's. Times are days, intervals have the coverage `level`, `by` splits
@@ -48,6 +49,7 @@ from shoptoolkit.survival.orders import (
     summarise_orders,
 )
 from shoptoolkit.survival.parametric import ParametricFit, fit_parametric
+from shoptoolkit.survival.pseudo_values import pseudo_values
 from shoptoolkit.survival.recurrent import mean_cumulative_orders, mean_cumulative_orders_difference
 from shoptoolkit.survival.restricted_mean import restricted_mean, restricted_mean_difference, restricted_mean_ratio
 from shoptoolkit.survival.spells import repurchase_spells
@@ -92,6 +94,7 @@ __all__ = [
     "logrank",
     "mean_cumulative_orders",
     "mean_cumulative_orders_difference",
+    "pseudo_values",
     "repurchase_spells",
     "restricted_mean",
     "restricted_mean_difference",

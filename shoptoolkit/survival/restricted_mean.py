@@ -81,7 +81,7 @@ def restricted_mean(
     all: 22.50 (17.81 to 27.19) days, n = 12
     """
     names = spell_names(id=id, duration=duration, repurchased=repurchased, entry=entry, weight=weight)
-    means = _means(spells, horizon_days, by, level, cluster, names)
+    means = group_means(spells, horizon_days, by, level, cluster, names)
     return EstimateTable.from_rows(_row(mean, horizon_days, level, cluster) for mean in means)
 
 
@@ -142,7 +142,7 @@ def restricted_mean_difference(
     """
     names = spell_names(id=id, duration=duration, repurchased=repurchased, entry=entry, weight=weight)
     covariates = listed(covariates)
-    means = _means(spells, horizon_days, by, level, cluster, names, covariates)
+    means = group_means(spells, horizon_days, by, level, cluster, names, covariates)
     pairs = _against(means, by, reference)
     rows = (
         _row(_subtract(mean, other), horizon_days, level, cluster, other.group, covariates) for mean, other in pairs
@@ -172,7 +172,7 @@ def restricted_mean_ratio(
     """
     names = spell_names(id=id, duration=duration, repurchased=repurchased, entry=entry, weight=weight)
     covariates = listed(covariates)
-    means = _means(spells, horizon_days, by, level, cluster, names, covariates)
+    means = group_means(spells, horizon_days, by, level, cluster, names, covariates)
     rows = []
     for mean, other in _against(means, by, reference):
         row = _row(_subtract(_log(mean), _log(other)), horizon_days, level, cluster, other.group, covariates)
@@ -195,7 +195,7 @@ def _against(means: list[_Mean], by: str, reference: str | None) -> list[tuple[_
     return [(mean, groups[reference]) for mean in means if mean.group != reference]
 
 
-def _means(
+def group_means(
     spells: Any,
     horizon: float,
     by: str | None,
@@ -204,6 +204,7 @@ def _means(
     names: dict[str, str],
     covariates: Sequence[str] = (),
 ) -> list[_Mean]:
+    """Each group's restricted mean, or why there is none."""
     check_level(level)
     check_span("horizon_days", horizon)
     refuse_outcomes(covariates, names)
