@@ -256,10 +256,11 @@ def _outcome(folds: Folds, outcome: Floats, where: Flags, rng: np.random.Generat
 def _but(folds: Folds, name: str) -> Folds:
     """The same folds without one covariate."""
     old = folds.encoder
-    dtypes, kinds, categories = (
-        {key: value for key, value in part.items() if key != name} for part in (old.dtypes, old.kinds, old.categories)
+    encoder = Encoder(
+        dtypes={key: one for key, one in old.dtypes.items() if key != name},
+        kinds={key: one for key, one in old.kinds.items() if key != name},
+        categories={key: one for key, one in old.categories.items() if key != name},
     )
-    encoder = Encoder(dtypes=dtypes, kinds=kinds, categories=categories)
     return replace(folds, encoder=encoder, encoded=folds.encoded.drop(name))
 
 

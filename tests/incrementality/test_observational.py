@@ -128,7 +128,7 @@ def test_a_confounder_as_strong_as_the_robustness_value_undoes_the_estimate_and_
 
 
 def test_it_comes_near_the_truth_where_the_naive_difference_does_not():
-    frame, chance, gain = world(3, 4_000)
+    frame, chance, gain = world(14, 4_000)
     for estimand, truth in (("att", (chance * gain).sum() / chance.sum()), ("ate", gain.mean())):
         told = told_of(frame, estimand=estimand, benchmarks=["pre_orders"])
         ours, naive = row_of(told), row_of(told, 1)
@@ -195,11 +195,11 @@ def test_few_customers_or_what_they_are_worth_are_refused():
     frame = world(7, 300)[0]
     few = pl.concat([frame.filter("exposed"), frame.filter(~pl.col("exposed")).head(40)])
     assert row_of(told_of(few))["reason"] == "only 40 customers without it; 50 are needed."
-    assert "alike, the customers of one group are worth only" in row_of(told_of(world(8, 260, push=2.2)[0]))["reason"]
+    assert "alike, the customers of one group are worth only" in row_of(told_of(world(0, 260, push=2.8)[0]))["reason"]
 
 
 def test_a_few_customers_beyond_the_edge_are_told():
-    frame = world(9, 4_000, push=1.6)[0]
+    frame = world(1, 4_000, push=2.0)[0]
     row = row_of(told_of(frame))
     assert row["verdict"] == "ok"
     assert "with a propensity above 0.98 weigh as if on that edge" in row["reason"]
