@@ -13,8 +13,8 @@ from typing import Any
 from shoptoolkit.contract import EstimateTable, estimate_row, refused_row
 from shoptoolkit.contract.check import check_level, listed
 from shoptoolkit.contract.estimates import two_sided, z_of
-from shoptoolkit.incrementality.door import MEASURES, QUESTION, arms
-from shoptoolkit.incrementality.joint import Joint, joint, split_by, words_of
+from shoptoolkit.incrementality.door import MEASURES, QUESTION
+from shoptoolkit.incrementality.joint import Joint, joints, words_of
 
 WHOSE = "Whose orders are those through the ad?"
 
@@ -55,7 +55,7 @@ def cannibalisation(
     EstimateTable
         Per arm and group, `n` customers of both arms: additional `paid`, `organic` and `net` per assigned customer
         (p-values against none), then, with the question "Whose orders are those through the ad?" and the estimand
-        "share of additional paid orders" (measure share): "taken from organic", - organic / paid, and "new", net /
+        "share of additional paid orders" (measure share): "taken from organic", - organic / paid, and "on top", net /
         paid. The two add up to 1. A group called "b - a" is the difference of b and a.
 
     Notes
@@ -86,22 +86,20 @@ def cannibalisation(
     >>> is_ad, k = pl.col("arm") == "ad", pl.col("customer_id") % 10
     >>> frame = frame.with_columns(paid_orders=(is_ad & (k < 6)).cast(int), organic_orders=(~is_ad & (k < 2)).cast(int))
     >>> cannibalisation(frame, control="none").table.select("metric", pl.col("estimate").round(3)).rows()[1:]
-    [('organic_orders', -0.2), ('orders', 0.4), ('taken from organic', 0.333), ('new', 0.667)]
+    [('organic_orders', -0.2), ('orders', 0.4), ('taken from organic', 0.333), ('on top', 0.667)]
     """
     check_level(level)
     known = listed(covariates, name="covariates")
-    found = arms(outcomes, control=control, numbers=[paid, organic], covariates=known, keep=[by])
-    told = {"level": level, "horizon_days": found.window_days, "method": words_of("as assigned", {"covariates": known})}
+    told = {"level": level, "method": words_of("as assigned", known)}
+    told |= {"horizon_days": getattr(outcomes, "window_days", None)}
+    found: dict[str, list[list[dict[str, Any]]]] = {}
+    for group, arm, both in joints(outcomes, control=control, numbers=[paid, organic], covariates=known, by=by):
+        words = told | {"group": group, "contrast": f"{arm} - {control}"}
+        found.setdefault(arm, []).append(list(_rows(both, paid, organic, net, words)))
     rows: list[dict[str, Any]] = []
-    for arm in found.treatments:
-        words = told | {"contrast": found.contrast(arm)}
-        of_arm: dict[str, list[dict[str, Any]]] = {}
-        for group, part in split_by(found.table, by).items():
-            both = joint(part, arm=arm, control=control, metrics=[paid, organic], covariates=known)
-            of_arm[group] = list(_rows(both, paid, organic, net, words | {"group": group}))
-        rows += (row for each in of_arm.values() for row in each)
-        for one, two in combinations(of_arm.values(), 2):
-            rows += (_apart(*pair) for pair in zip(one, two, strict=True))
+    for groups in found.values():
+        rows += (row for group in groups for row in group)
+        rows += (_apart(*pair) for one, two in combinations(groups, 2) for pair in zip(one, two, strict=True))
     return EstimateTable.from_rows(rows)
 
 
@@ -112,7 +110,7 @@ def _rows(both: Joint, paid: str, organic: str, net: str, words: dict[str, Any])
     for metric, weights in sums.items():
         yield both.row(weights, metric=metric, measure=MEASURES.get(metric, MEASURES.get(net)), **row)
     row = words | {"question": WHOSE, "estimand": "share of additional paid orders", "measure": "share"}
-    for metric, weights in {"taken from organic": {organic: -1.0}, "new": sums[net]}.items():
+    for metric, weights in {"taken from organic": {organic: -1.0}, "on top": sums[net]}.items():
         yield both.ratio(weights, sums[paid], metric=metric, **row)
 
 

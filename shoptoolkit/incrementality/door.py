@@ -1,7 +1,7 @@
 """What every estimator of an experiment asks at its door: who was in which arm, with which numbers.
 
 In: Outcomes and the names of columns. Out: `arms` -> `Arms`, the checked table with plain numbers, and which arm is
-compared with which; `metrics_of` reads the argument `metrics`.
+compared with which; `rows_of`, that table alone; `metrics_of` reads the argument `metrics`.
 """
 
 from __future__ import annotations
@@ -73,6 +73,29 @@ def arms(
     ValueError
         `control` is no arm; a covariate's name does not say that it was known before.
     """
+    table = rows_of(outcomes, numbers=numbers, covariates=covariates, keep=keep)
+    return Arms(
+        table=table,
+        control=control,
+        treatments=others(table["arm"], control),
+        window_days=getattr(outcomes, "window_days", None),
+    )
+
+
+def others(found: Iterable[str], control: str) -> tuple[str, ...]:
+    """The arms that are not the control, sorted: at least one, or a ContractError."""
+    found = sorted(set(found))
+    if control not in found:
+        raise ValueError(f"control is {control!r}; the arms are {', '.join(map(repr, found))}.")
+    if len(found) < 2:
+        raise ContractError(f"outcomes: {control!r} is the one arm; a comparison needs two.")
+    return tuple(one for one in found if one != control)
+
+
+def rows_of(
+    outcomes: Any, *, numbers: Iterable[str], covariates: str | Iterable[str] = (), keep: Iterable[str | None] = ()
+) -> pl.DataFrame:
+    """The table of `arms`, however many arms it has."""
     numbers, covariates = list(dict.fromkeys(numbers)), listed(covariates, name="covariates")
     table = require(outcomes, Outcomes)
     wanted = [*numbers, *covariates, *(one for one in keep if one)]
@@ -89,18 +112,8 @@ def arms(
             f"metrics has {wrong[0]!r}, which is no outcome of the experiment; name a column measured in it."
         )
     once(table)
-    found = sorted(table["arm"].unique())
-    if control not in found:
-        raise ValueError(f"control is {control!r}; the arms are {', '.join(map(repr, found))}.")
-    if len(found) < 2:
-        raise ContractError(f"outcomes: {control!r} is the one arm; a comparison needs two.")
     columns = dict.fromkeys(["customer_id", "arm", *wanted])
-    return Arms(
-        table=table.select(*columns).with_columns(_number(table, one) for one in (*numbers, *covariates)),
-        control=control,
-        treatments=tuple(one for one in found if one != control),
-        window_days=getattr(outcomes, "window_days", None),
-    )
+    return table.select(*columns).with_columns(_number(table, one) for one in (*numbers, *covariates))
 
 
 def metrics_of(metrics: str | Iterable[str] | Mapping[str, Any]) -> dict[str, tuple[str, str | None]]:

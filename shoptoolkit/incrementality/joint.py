@@ -1,20 +1,24 @@
-"""What an arm changed in several numbers at once, with what their errors share.
+"""What an arm changed in several numbers at once, with what their errors share: the comparison of `lift`, for sums.
 
-In: the table of `arms` (door.py). Out: `joint` -> `Joint`, whose `row` and `ratio` are rows of Estimates for any
-weighted sum of the numbers and any quotient of two; `split_by` gives the customers group by group.
+In: Outcomes. Out: `joints` -> a `Joint` for each group and arm, whose `row` and `ratio` are rows of Estimates for any
+weighted sum of the numbers and any quotient of two.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import polars as pl
 
-from shoptoolkit.contract import ContractError, estimate_row, refused_row
-from shoptoolkit.contract.arrays import Floats
+from shoptoolkit.contract import estimate_row, refused_row
+from shoptoolkit.incrementality.answers import Question
+from shoptoolkit.incrementality.door import metrics_of, others
+from shoptoolkit.incrementality.lift import counted
+from shoptoolkit.incrementality.means import compare
+from shoptoolkit.incrementality.moments import Cell, Moments
 from shoptoolkit.incrementality.ratios import ratio_row
 
 Weights = Mapping[str, float]
@@ -22,170 +26,101 @@ Weights = Mapping[str, float]
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Joint:
-    """Differences between two arms, and their covariance.
+    """One arm less the control, in a group.
 
-    `difference`: name -> arm less control. `parts`: the covariance that comes from either arm, and from the covariates'
-    means, each with its `degrees` of freedom. `n`: customers of both. `reason`: why there is no saying, if so; its rows
-    are then refused.
+    `pair`: moments of the two arms. `reason`: why there is no saying, if so; its rows are then refused.
     """
 
-    difference: dict[str, float]
-    parts: Floats
-    degrees: Floats
+    held: Moments
+    pair: tuple[Cell, ...]
+    covariates: Sequence[str]
     n: int
-    reason: str | None = None
-
-    def value(self, weights: Weights) -> float:
-        """A weighted sum of the differences."""
-        return sum(weight * self.difference[name] for name, weight in weights.items())
-
-    def covariance(self, *of: Weights) -> Floats:
-        """The covariance of weighted sums."""
-        return self._parts(*of).sum(axis=0)
+    reason: str | None
 
     def row(self, weights: Weights, *, level: float, null: float | None = 0.0, **rest: Any) -> dict[str, Any]:
-        """One row of Estimates for a weighted sum; refused where all customers are alike in it."""
+        """One row of Estimates for a weighted sum of differences; refused where all customers are alike in it."""
         told: dict[str, Any] = {"level": level, "n": self.n} | rest
         if self.reason:
             return refused_row(**told | {"reason": self.reason})
-        estimate, variance = self.value(weights), float(self.covariance(weights)[0, 0])
-        if variance == 0 == estimate:
-            same = f"{' and '.join(weights)}: the same for every customer; look at how it was counted."
-            return refused_row(**told | {"reason": same})
-        error, degrees = float(np.sqrt(variance)), self._degrees(weights)
-        return estimate_row(estimate=estimate, standard_error=error, null=null, degrees=degrees, **told)
+        ((value, variance, degrees),) = self._of(weights)
+        if value == 0 == variance:
+            what = " and ".join(weights)
+            return refused_row(**told | {"reason": f"All customers have the same {what}; was it measured?"})
+        return estimate_row(estimate=value, standard_error=math.sqrt(variance), null=null, degrees=degrees, **told)
 
     def ratio(
         self, top: Weights, bottom: Weights, *, level: float, null: float | None = 0.0, **rest: Any
     ) -> dict[str, Any]:
         """One row of Estimates for a quotient of weighted sums, with Fieller's set; refused where it divides by 0."""
         told: dict[str, Any] = {"level": level, "n": self.n} | rest
-        if reason := self.reason or ("" if self.value(bottom) else f"Divided by {' and '.join(bottom)}, which is 0."):
-            return refused_row(**told | {"reason": reason})
-        above, below = self.value(top), self.value(bottom)
-        apart = {name: top.get(name, 0.0) - above / below * bottom.get(name, 0.0) for name in {**top, **bottom}}
-        told |= {"covariance": self.covariance(top, bottom), "degrees": self._degrees(apart), "null": null}
+        if self.reason:
+            return refused_row(**told | {"reason": self.reason})
+        (above, one, _), (below, two, _) = self._of(top, bottom)
+        if below == 0:
+            return refused_row(**told | {"reason": f"The arms do not differ in {' and '.join(bottom)}."})
+        scale = [1 / math.sqrt(each) if each else 0.0 for each in (one, two)]  # so that neither drowns the other
+        (_, sum_of_both, _), (_, _, degrees) = self._of(
+            _added(top, scale[0], bottom, scale[1]), _added(top, 1.0, bottom, -above / below)
+        )
+        shared = (sum_of_both - 2) / 2 / scale[0] / scale[1] if all(scale) else 0.0
+        told |= {"covariance": [[one, shared], [shared, two]], "degrees": degrees, "null": null}
         return ratio_row(top=above, bottom=below, **told)
 
-    def _parts(self, *of: Weights) -> Floats:
-        names = {name: k for k, name in enumerate(self.difference)}
-        chosen = np.zeros((len(of), len(names)))
-        for k, weights in enumerate(of):
-            for name, weight in weights.items():
-                chosen[k, names[name]] = weight
-        return np.asarray(chosen @ self.parts @ chosen.T)
+    def difference(self, name: str) -> tuple[float, float]:
+        """How much the arms differ in one number, and the variance of that."""
+        return self._of({name: 1.0})[0][:2]
 
-    def _degrees(self, weights: Weights) -> float | None:
-        """Degrees of freedom of a weighted sum (Welch 1947, Satterthwaite 1946); None where nothing varies."""
-        each = self._parts(weights)[:, 0, 0]
-        return float(each.sum() ** 2 / (each**2 / self.degrees).sum()) if each.any() else None
+    def totals(self, name: str) -> list[int]:
+        """The sums of a number of whole ones in the arm and in the control."""
+        place, centre = self.held.places([name])[0], float(self.held.centre[self.held.names.index(name)])
+        return [round(cell.n * float(cell.mean[place]) + centre * cell.customers) for cell in self.pair]
+
+    def _of(self, *sums: Weights) -> list[tuple[float, float, float | None]]:
+        """For each weighted sum the difference, its variance, and degrees of freedom; None where nothing varies."""
+        tops = np.zeros((1 + len(self.held.names), len(sums)))
+        for k, weights in enumerate(sums):
+            tops[self.held.places(weights), k] = list(weights.values())
+        per_customer = np.eye(len(tops), 1) @ np.ones((1, len(sums)))
+        pair = (self.pair[0], self.pair[1])
+        means = compare([pair], tops, per_customer, covariates=self.held.places(self.covariates))
+        told: list[tuple[float, float, float | None]] = []
+        for k, value in enumerate((means.value[0] - means.value[1]).tolist()):
+            covariance = means.covariance[:, :, k]
+            variance = float(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1])
+            varies = (means.parts[0, :, k] > means.floor[:, k]).any()
+            told.append((value, variance, means.freedom(k)) if varies else (value, 0.0, None))
+        return told
 
 
-def split_by(table: pl.DataFrame, by: str | None) -> dict[str, pl.DataFrame]:
-    """The customers of each group, groups in order; "all" where `by` is None."""
-    if by is None:
-        return {"all": table}
-    if nobody := table[by].null_count():
-        raise ContractError(f"outcomes: {by!r} is null for {nobody:,} customers; give each a group, or leave them out.")
-    return {str(value): table.filter(pl.col(by) == value) for value in table[by].unique().sort()}
-
-
-def joint(
-    table: pl.DataFrame,
+def joints(
+    outcomes: Any,
     *,
-    arm: str,
     control: str,
-    metrics: Sequence[str],
+    numbers: Sequence[str],
     covariates: Sequence[str] = (),
     cluster: str | None = None,
-) -> Joint:
-    """Arm less control in each metric.
-
-    Each arm has a regression of its own on the covariates, told at their mean over both arms (Lin 2013, Annals of
-    Applied Statistics 7, 295-318), with HC2 errors, and the error of that mean, as the truth is that of the population.
-    Customers who came in clusters, dealt as one: errors of Bell and McCaffrey (2002), Survey Methodology 28, 169-181,
-    exact without covariates.
-    """
-    sides = {side: table.filter(pl.col("arm") == name) for side, name in (("arm", arm), ("control", control))}
-    for name, side in zip((arm, control), sides.values()):
-        if (found := len(side) if cluster is None else side[cluster].n_unique()) < len(covariates) + 2:
-            what = "customers" if cluster is None else f"values of {cluster!r}"
-            reason = f"{found} {what} in {name!r}; it takes {len(covariates) + 2} or more."
-            n = sum(map(len, sides.values()))
-            return Joint(difference={}, parts=np.zeros((0, 0, 0)), degrees=np.zeros(0), n=n, reason=reason)
-    if cluster is not None and (both := set(sides["arm"][cluster]) & set(sides["control"][cluster])):
-        raise ContractError(
-            f"outcomes: {len(both):,} values of {cluster!r} are in both arms (e.g. {min(both)!r}); where customers "
-            "were dealt one by one, leave cluster= out."
-        )
-    both = pl.concat(sides.values())
-    centre = both.select(pl.col(*metrics, *covariates).mean()).to_numpy()[0]
-    fits = [_fit(side, metrics, covariates, centre, cluster) for side in sides.values()]
-    parts, degrees = [one.covariance for one in fits], [one.degrees for one in fits]
-    if covariates:
-        moved = (both.select(covariates).to_numpy() - centre[len(metrics) :]) @ (fits[0].slopes - fits[1].slopes)
-        parts.append(np.cov(moved, rowvar=False).reshape(len(metrics), -1) / len(both))
-        degrees.append(len(both) - 1.0)
-    difference = (fits[0].means - fits[1].means).tolist()
-    return Joint(
-        difference=dict(zip(metrics, difference)),
-        parts=np.stack(parts),
-        degrees=np.array(degrees),
-        n=len(both),
-    )
+    by: str | None = None,
+) -> Iterator[tuple[str, str, Joint]]:
+    """Group, arm, and how the arm differs from the control; checked and refused as `lift` does."""
+    options: dict[str, Any] = {"strata": None, "cluster": cluster, "by": by, "winsorise": None}
+    held, metrics, reason = counted(outcomes, metrics_of(numbers), covariates, bool(covariates), None, **options)
+    asked = Question(held, control, metrics, covariates, False, None, 0.95)
+    arms = others((arm for _, _, arm in held.cells), control)
+    for group in dict.fromkeys(group for group, _, _ in held.cells):
+        for arm in arms:
+            cells = [held.cells.get((group, "all", one)) for one in (arm, control)]
+            pair = tuple(cell for cell in cells if cell)
+            why = reason or asked.refusal(arm, {"all": cells}, [(pair[0], pair[-1])])
+            n = sum(cell.customers for cell in pair)
+            yield group, arm, Joint(held=held, pair=pair, covariates=covariates, n=n, reason=why)
 
 
-def words_of(method: str, asked: Mapping[str, Any]) -> str:
-    """A method's name, with what else was asked of `joint`."""
-    adjusted = f", adjusted for {', '.join(asked['covariates'])} in each arm" if asked.get("covariates") else ""
-    return f"{method}{adjusted}{', errors by cluster' if asked.get('cluster') else ''}"
+def words_of(method: str, covariates: Sequence[str], cluster: str | None = None) -> str:
+    """A method's name, with what else was asked of it."""
+    adjusted = f", adjusted for {', '.join(covariates)} (interacted, HC2)" if covariates else ""
+    return f"{method}{adjusted}{f', errors by {cluster}' if cluster else ''}"
 
 
-@dataclass(frozen=True, slots=True)
-class _Fit:
-    """One arm: `means` less the centre, at the covariates' centre, their covariance, and the covariates' slopes."""
-
-    means: Floats
-    covariance: Floats
-    degrees: float
-    slopes: Floats
-
-
-def _fit(
-    side: pl.DataFrame, metrics: Sequence[str], covariates: Sequence[str], centre: Floats, cluster: str | None
-) -> _Fit:
-    n = len(side)
-    values = side.select(*metrics, *covariates).to_numpy() - centre  # centred, so that large numbers keep their digits
-    means = values.mean(axis=0)
-    y, x = np.split(values - means, [len(metrics)], axis=1)
-    axes, basis = _orthonormal(x)
-    slopes = basis.T @ y
-    at = -means[len(metrics) :] @ axes
-    errors, pull = y - basis @ slopes, 1 / n + basis @ at
-    leverage = 1 / n + np.einsum("ij,ij->i", basis, basis)
-    if cluster is None:
-        moves = (pull / np.sqrt((1 - leverage).clip(1e-12)))[:, None] * errors
-        degrees = n - 1.0 - basis.shape[1]
-    else:
-        moves, degrees = _by_cluster(side[cluster], pull[:, None] * errors)
-    return _Fit(means[: len(metrics)] + at @ slopes, moves.T @ moves, degrees, axes @ slopes)
-
-
-def _orthonormal(x: Floats) -> tuple[Floats, Floats]:
-    """`axes` and x @ axes, whose columns are orthonormal; what is constant or a copy of others is left out."""
-    scale = np.sqrt(np.einsum("ij,ij->j", x, x))
-    scale[scale == 0] = 1.0
-    sizes, turned = np.linalg.eigh((x / scale).T @ (x / scale))
-    kept = sizes > 1e-10
-    axes = turned[:, kept] / np.sqrt(sizes[kept]) / scale[:, None]
-    return axes, x @ axes
-
-
-def _by_cluster(of: pl.Series, moves: Floats) -> tuple[Floats, float]:
-    """What each cluster moves the means by, and the degrees of freedom (Bell and McCaffrey 2002)."""
-    _, which, size = np.unique(of.rank("dense").to_numpy(), return_inverse=True, return_counts=True)
-    share = size / len(of)
-    sums = np.stack([np.bincount(which, column) for column in moves.T], axis=1)
-    spill = share**2 / (1 - share)
-    degrees = 1 / ((share**2).sum() + spill.sum() ** 2 - (spill**2).sum())
-    return sums / np.sqrt(1 - share)[:, None], float(degrees)
+def _added(one: Weights, by: float, two: Weights, by_two: float) -> dict[str, float]:
+    """The sum of two weighted sums."""
+    return {name: by * one.get(name, 0.0) + by_two * two.get(name, 0.0) for name in {**one, **two}}

@@ -61,8 +61,8 @@ def ledger(*tables: EstimateTable, truth: EstimateTable | None = None) -> Estima
         one = twice.row(0, named=True)
         told = ", ".join(f"{name} {one[name]!r}" for name in _KEY if one[name] is not None)
         raise ValueError(f"truth has several numbers for {told}; pass it with one of them.")
-    told = rows.join(known, on=_KEY, how="left", nulls_equal=True, maintain_order="left")
-    return EstimateTable(table=told.with_columns(truth=pl.coalesce("known", "truth")).drop("known"))
+    beside = rows.join(known, on=_KEY, how="left", nulls_equal=True, maintain_order="left")
+    return EstimateTable(table=beside.with_columns(truth=pl.coalesce("known", "truth")).drop("known"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

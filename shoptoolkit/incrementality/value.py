@@ -10,10 +10,10 @@ from typing import Any
 
 import polars as pl
 
-from shoptoolkit.contract import ContractError, EstimateTable
+from shoptoolkit.contract import ContractError, EstimateTable, Outcomes, require
 from shoptoolkit.contract.check import check_level, check_span, listed
-from shoptoolkit.incrementality.door import QUESTION, arms
-from shoptoolkit.incrementality.joint import Joint, joint, split_by, words_of
+from shoptoolkit.incrementality.door import QUESTION, rows_of
+from shoptoolkit.incrementality.joint import Joint, joints, words_of
 
 _COST = "cost"
 
@@ -67,7 +67,7 @@ def incremental_value(
     -----
     Revenue and cost are of the same customers, so their errors are correlated; profit and iroas know it. With a random
     cost iroas has Fieller's set, which need not be an interval where few customers carry the cost. Refused: cost and
-    iroas where nothing was spent.
+    iroas where nothing was spent. Of few buyers in a small arm, see `lift_on_exposed`.
 
     Raises
     ------
@@ -92,40 +92,35 @@ def incremental_value(
     check_level(level)
     if isinstance(margin_share, bool) or not isinstance(margin_share, int | float) or not 0 < margin_share <= 1:
         raise ValueError(f"margin_share is {margin_share!r}; it must be above 0 and at most 1, e.g. 0.3.")
-    numbers = [one for one in (revenue, value, cost) if isinstance(one, str)]
     known = listed(covariates, name="covariates")
-    found = arms(outcomes, control=control, numbers=numbers, covariates=known, keep=[by])
-    table = _with_cost(found.table, cost, control, several=len(found.treatments) > 1 or by is not None)
-    asked: dict[str, Any] = {"control": control, "covariates": known}
-    asked["metrics"] = list(dict.fromkeys(one for one in (revenue, value, _COST) if one))
-    told = {"question": QUESTION, "level": level, "horizon_days": found.window_days}
-    told["method"] = words_of(f"as assigned, {'random' if isinstance(cost, str) else 'known'} cost", asked)
+    numbers = list(dict.fromkeys([revenue, *([value] if value else [])]))
+    frame = _with_cost(require(outcomes, Outcomes), cost, control, is_split=by is not None)
+    told = {"question": QUESTION, "level": level, "horizon_days": getattr(outcomes, "window_days", None)}
+    told["method"] = words_of(f"as assigned, {'random' if isinstance(cost, str) else 'known'} cost", known)
     rows: list[dict[str, Any]] = []
-    for group, part in split_by(table, by).items():
-        for arm in found.treatments:
-            words = told | {"group": group, "contrast": found.contrast(arm)}
-            rows += _rows(joint(part, arm=arm, **asked), revenue, value, margin_share, words)
+    for group, arm, both in joints(frame, control=control, numbers=[*numbers, _COST], covariates=known, by=by):
+        words = told | {"group": group, "contrast": f"{arm} - {control}"}
+        rows += _rows(both, revenue, value, margin_share, words)
     return EstimateTable.from_rows(rows)
 
 
-def _with_cost(table: pl.DataFrame, cost: str | float, control: str, *, several: bool) -> pl.DataFrame:
+def _with_cost(table: pl.DataFrame, cost: str | float, control: str, *, is_split: bool) -> pl.DataFrame:
     """The table with each customer's cost; a total is shared out evenly over the arm."""
+    is_treated = pl.col("arm") != control
     if not isinstance(cost, str):
         check_span("cost", cost, unit="units of currency", example="12_000")
-        if several:
-            raise ValueError(
-                f"cost is {cost!r}, one total for several arms or groups; give a column of each customer's."
-            )
-        is_treated = pl.col("arm") != control
-        return table.with_columns((pl.when(is_treated).then(cost / is_treated.sum()).otherwise(0.0)).alias(_COST))
-    if negative := int((table[cost] < 0).sum()):
+        if is_split or table["arm"].n_unique() > 2:
+            raise ValueError(f"cost is {cost!r}, one total for several arms or groups; give a column of customers'.")
+        return table.with_columns(pl.when(is_treated).then(cost / is_treated.sum()).otherwise(0.0).alias(_COST))
+    checked = rows_of(table, numbers=[cost])
+    if negative := checked.filter(pl.col(cost) < 0).height:
         raise ContractError(f"outcomes: {cost!r} is below 0 for {negative:,} customers; give what was spent on each.")
-    if spent := table.filter((pl.col("arm") == control) & (pl.col(cost) > 0)).height:
+    if spent := checked.filter(~is_treated & (pl.col(cost) > 0)).height:
         raise ContractError(
             f"outcomes: {cost!r} is above 0 for {spent:,} customers of {control!r}; it must be what the campaign cost, "
             "and there was none in control. Leave out what is spent in any case."
         )
-    return table.with_columns(pl.col(cost).alias(_COST))
+    return table.with_columns(checked[cost].alias(_COST))
 
 
 def _rows(
