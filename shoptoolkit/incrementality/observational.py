@@ -81,6 +81,7 @@ def observational(
     trim: bool = False,
     benchmarks: str | Sequence[str] = (),
     contrast: str | None = None,
+    horizon_days: float | None = None,
     id: str = "customer_id",
     level: float = 0.95,
     nthread: int = 2,
@@ -113,6 +114,8 @@ def observational(
         Covariates, each left out in turn: `sensitivity` then tells of a hidden confounder as strong as that one.
     contrast
         What the comparison is called, so that a ledger finds rows of an experiment beside it; None: "exposed - not".
+    horizon_days
+        Over how many days the outcome was counted, for a ledger too; None: as the frame says.
     id
         Column of the customer.
     level
@@ -155,7 +158,7 @@ def observational(
         "measure": MEASURES.get(outcome),
         "contrast": contrast or f"{treatment} - not",
         "group": "all",
-        "horizon_days": getattr(frame, "window_days", None),
+        "horizon_days": horizon_days or getattr(frame, "window_days", None),
         "level": level,
     }
     apart = joint(table, arm="with", control="without", metrics=[_OUTCOME])
@@ -253,10 +256,11 @@ def _outcome(folds: Folds, outcome: Floats, where: Flags, rng: np.random.Generat
 def _but(folds: Folds, name: str) -> Folds:
     """The same folds without one covariate."""
     old = folds.encoder
-    dtypes, kinds, categories = (
-        {key: value for key, value in part.items() if key != name} for part in (old.dtypes, old.kinds, old.categories)
+    encoder = Encoder(
+        dtypes={key: one for key, one in old.dtypes.items() if key != name},
+        kinds={key: one for key, one in old.kinds.items() if key != name},
+        categories={key: one for key, one in old.categories.items() if key != name},
     )
-    encoder = Encoder(dtypes=dtypes, kinds=kinds, categories=categories)
     return replace(folds, encoder=encoder, encoded=folds.encoded.drop(name))
 
 

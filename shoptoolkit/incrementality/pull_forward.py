@@ -128,7 +128,7 @@ def pull_forward(
     totals, names = with_covariates(totals, covariates)
     followed = _followed(spells)
     told = {"estimand": ESTIMANDS[start], "metric": metric, "level": level, "group": "all"}
-    rows = []
+    rows: list[dict[str, Any]] = []
     for arm in sorted(set(followed) - {control}):
         both = totals.filter(pl.col("arm").is_in([arm, control]))
         added = joint(both, arm=arm, control=control, metrics=list(days), covariates=names)

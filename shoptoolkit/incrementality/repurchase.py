@@ -18,6 +18,7 @@ from shoptoolkit.contract.check import check_number
 from shoptoolkit.contract.clock import day_of, moment
 from shoptoolkit.incrementality.assigned import assigned
 from shoptoolkit.incrementality.door import COVARIATE, QUESTION
+from shoptoolkit.survival import Curve
 
 ESTIMANDS = {"assigned_at": "per assigned customer", "eligible_at": "per eligible customer"}
 _SINCE = {"assigned_at": "the assignment", "eligible_at": "eligibility"}
@@ -34,8 +35,8 @@ class RepurchaseLift:
     """
 
     estimates: EstimateTable
-    survival: survival.Curve
-    orders: survival.Curve
+    survival: Curve
+    orders: Curve
 
     def __repr__(self) -> str:
         return f"{self.estimates!r}\n{self.survival!r}\n{self.orders!r}"

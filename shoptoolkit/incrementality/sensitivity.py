@@ -57,6 +57,7 @@ def score(outcome: Floats, treated: Flags, *, chance: Floats, without: Floats, w
     unexplained, spread = float(squares.mean()), float(spreads.mean())
     bias = math.sqrt(max(0.0, unexplained * spread))
     slope = unexplained * (spreads - spread) + spread * (squares - unexplained)
+    moved = slope / (2 * bias) if bias else np.zeros(len(outcome))
     return Score(
         estimate=estimate,
         influence=told - about * estimate,
@@ -64,7 +65,7 @@ def score(outcome: Floats, treated: Flags, *, chance: Floats, without: Floats, w
         unexplained=unexplained,
         spread=spread,
         bias=bias,
-        bias_influence=slope / (2 * bias) if bias else np.zeros(len(outcome)),
+        bias_influence=moved - bias * (about - 1),  # the latter as the share of the treated is estimated too
     )
 
 

@@ -153,14 +153,13 @@ def _read(
 ) -> tuple[Arms, list[str]]:
     """The experiment, checked, and the names of the features in sorted order."""
     table = to_polars(outcomes)
-    words = {"frame": "outcomes", "what": "the customer, the arm and the outcome"}
+    words = {"frame": "outcomes", "what": "the customer, the arm and what the experiment measures"}
     keys = ["customer_id", "arm", outcome, *([cluster] if cluster else [])]
-    names = feature_names(table, features, keys=keys, reserved=("earlier",), **words)
-    later = [one for one in names if one in _SEEN_LATER or f"{COVARIATE}{one}" in table.columns]
-    if later:
+    names = feature_names(table, features, keys=keys, reserved=_SEEN_LATER, **words)
+    if later := [one for one in names if f"{COVARIATE}{one}" in table.columns]:
         raise ValueError(
-            f"features has {later[0]!r}, which is measured in the experiment; a score may only look at what was known "
-            f"before. If it was known, rename it to '{COVARIATE}{later[0]}'."
+            f"features has {later[0]!r}, which the experiment measures, as there is '{COVARIATE}{later[0]}'; a score "
+            "may only look at what was known before. Take that one."
         )
     chance = ["probability"] if "probability" in table.columns else []
     given = arms(outcomes, control=control, numbers=[outcome], keep=[*names, cluster, *chance])
@@ -324,7 +323,10 @@ class Effect:
 
     def margin(self, frame: Any) -> Floats:
         """The score by row."""
-        return self.model.predict(data(self.encode(frame), nthread=self.nthread))
+        encoded = self.encode(frame)
+        if encoded.is_empty():  # of which xgboost warns
+            return np.zeros(0)
+        return self.model.predict(data(encoded, nthread=self.nthread))
 
     def explain_margin(self, frame: Any) -> tuple[Floats, Floats]:
         """Path-dependent TreeSHAP values of the score (rows x features), and the base of each row."""

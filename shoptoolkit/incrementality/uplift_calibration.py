@@ -139,7 +139,7 @@ def _row(found: tuple[float, float, float], part: pl.DataFrame, about: dict[str,
     estimate, error, degrees = found
     told = about | {"n": len(part), "estimand": "per assigned customer"} | rest
     if len(part) < _LEAST or not error > 0:
-        few = f"{len(part)} customers, or all alike; an interval takes {_LEAST} who differ. Take fewer groups."
+        few = f"fewer than {_LEAST} customers of this score, or all alike: no error can be told. Take fewer groups."
         return refused_row(reason=few, **told)
     return estimate_row(estimate=estimate, standard_error=error, degrees=degrees, null=0.0, **told)
 
@@ -150,13 +150,14 @@ def _gate(gate: pl.DataFrame, about: dict[str, Any], groups: int) -> dict[str, A
 
 def _apart(least: pl.DataFrame, most: pl.DataFrame, about: dict[str, Any]) -> dict[str, Any]:
     """The effect where the score is highest, less that where it is lowest."""
-    both = pl.concat([least, most])
-    if least["group"][0] == most["group"][0]:
-        return _row((0.0, 0.0, 1.0), both.clear(), about, group="highest - lowest by score")
-    sign = pl.when(pl.col("group") == most["group"][0]).then(1.0).otherwise(-1.0) / pl.len().over("group")
-    parts = both.select(sign * (pl.col("pseudo") - pl.col("pseudo").mean().over("group"))).to_series().to_numpy()
-    estimate = float(both.select((sign * pl.col("pseudo")).sum()).item())
-    return _row((estimate, *error_of(parts, cluster_of(both))), both, about, group="highest - lowest by score")
+    both, name = pl.concat([least, most]), {"group": "highest - lowest by score"}
+    if min(len(least), len(most)) < _LEAST or least["group"][0] == most["group"][0]:
+        return _row((0.0, 0.0, 1.0), both.clear(), about, **name)
+    sign = pl.when(pl.col("group") == most["group"][0]).then(1.0).otherwise(-1.0)
+    n, center = pl.len().over("group").cast(pl.Float64), pl.col("pseudo").mean().over("group")
+    parts = both.select(sign * (pl.col("pseudo") - center) / (n * (n - 1)).sqrt()).to_series().to_numpy()
+    estimate = float(both.select((sign * pl.col("pseudo") / n).sum()).item())
+    return _row((estimate, *error_of(parts, cluster_of(both))), both, about, **name)
 
 
 def _slope(part: pl.DataFrame, about: dict[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ regressions   `fit_cox` (`schoenfeld_test`), `fit_parametric` (goes on beyond th
 orders        `summarise_orders` -> `fit_orders`, `fit_spend` -> `customer_value`; `cohorts` shows, `fit_cohorts`
               forecasts contracts
 accuracy      `concordance`, `brier`, `auc_at`, `calibration`, `d_calibration` judge survival, `backtest` orders
+numbers       `pseudo_values`: the days until the next order, one number per customer
 decisions     `earliest_return`: before which day a customer is not back
 
 Column names are options, defaults the contract's. Times are days, intervals have the coverage `level`, `by` splits

@@ -109,7 +109,7 @@ def test_who_started_late_counts_as_far_as_followed():
 
 
 def test_it_finds_the_truth_of_the_simulator_and_the_totals_of_outcomes():
-    shop = simulate.shop(n_customers=25_000, days=240, rng=11, experiment=simulate.Experiment(lift=1.5))
+    shop = simulate.shop(n_customers=25_000, days=240, rng=11, experiment=simulate.Experiment())
     end = shop.assignments["assigned_at"][0] + timedelta(days=90)
     told = pull_forward(
         features.orders(shop.events), shop.assignments, as_of=end, control="control", flight_days=21, horizon_days=90

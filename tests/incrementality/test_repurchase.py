@@ -272,8 +272,8 @@ def holds(curve, known):
 @pytest.mark.certify
 @pytest.mark.parametrize(
     ("rates", "treated", "n"),
-    [((0.03, 0.045), 0.5, 300), ((0.03, 0.03), 0.1, 600), ((0.0004, 0.0004), 0.5, 2_000)],
-    ids=["an effect", "none, 90 to 10", "none, sparse buyers"],
+    [((0.03, 0.045), 0.2, 400), ((0.0004, 0.0004), 0.5, 2_000)],
+    ids=["an effect, 20 to 80", "none, sparse buyers"],
 )
 def test_intervals_and_bands_cover_the_truth(certify, rates, treated, n):
     """Half start too late to be followed to the horizon."""
