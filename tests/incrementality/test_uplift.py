@@ -260,9 +260,10 @@ def test_a_column_of_chances_and_a_planned_share_say_the_same():
 def test_customers_dealt_together_stay_together_and_widen_the_interval():
     twins = pl.concat([WORLD, WORLD.with_columns(customer_id=pl.col("customer_id") + 10_000)])
     twins = twins.with_columns(household=pl.col("customer_id") % 10_000)
-    fit = fit_uplift(twins, **ASK, cluster="household")
+    ask = ASK | {"learner": "t"}
+    fit = fit_uplift(twins, **ask, cluster="household")
     assert fit.out_of_fold.group_by("cluster").agg(pl.n_unique("fold"))["fold"].max() == 1
-    apart, alone = (one.average().table["standard_error"][0] for one in (fit, fit_uplift(twins, **ASK)))
+    apart, alone = (one.average().table["standard_error"][0] for one in (fit, fit_uplift(twins, **ask)))
     assert apart == pytest.approx(np.sqrt(2) * alone, rel=0.05)
 
 
