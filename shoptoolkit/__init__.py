@@ -7,7 +7,7 @@ datasets        public data sets brought to the contract
 simulate        shops whose true behaviour is known
 features        events -> orders, sessions, paths, habits, what was known as of a moment
 survival        spells -> curves, regressions, orders to come and their value, judged on what came
-incrementality  what an ad changed: experiments, repurchase, uplift, the ledger
+incrementality  what an ad changed: experiments, repurchase and pull-forward, whom it moves, the ledger
 behaviour       why people buy: the unprompted share, propensities, intent, what comes next
 explain         what each feature adds to a model's answer, and whether that holds
 figures         draw a result
