@@ -162,16 +162,17 @@ def _counted(
     if winsorise is not None:
         table, asked = _cut(table, asked, winsorise)
     held = gathered(table, [*numbers, *covariates], by=by, strata=strata, cluster=cluster, keep_rows=robust)
-    reason = _unequal(table, [one for one in (by, strata, "arm") if one]) if "probability" in told else None
+    reason = unequal(table, [one for one in (by, strata, "arm") if one]) if "probability" in told else None
     if cluster is None and "cluster" in told:
-        reason = reason or _whole_clusters(table)
+        reason = reason or whole_clusters(table)
     dealt = {"stratum": strata, "cluster": cluster, "probability": "probability" if "probability" in told else None}
     columns = (pl.col(one).alias(name) for name, one in dealt.items() if one)
     reason = reason or split_reason(table.select("customer_id", "arm", *columns), shares=shares)
     return Moments(**held, window_days=getattr(outcomes, "window_days", None)), asked, reason
 
 
-def _unequal(table: pl.DataFrame, cell: Sequence[str]) -> str | None:
+def unequal(table: pl.DataFrame, cell: Sequence[str]) -> str | None:
+    """Why arms differ in who is in them, if their customers' chances varied within a cell."""
     spread = pl.col("probability").max() - pl.col("probability").min()
     if not (table.group_by(cell).agg(spread)["probability"] > 1e-9).any():
         return None
@@ -181,7 +182,8 @@ def _unequal(table: pl.DataFrame, cell: Sequence[str]) -> str | None:
     )
 
 
-def _whole_clusters(table: pl.DataFrame) -> str | None:
+def whole_clusters(table: pl.DataFrame) -> str | None:
+    """Why customers cannot be counted one by one, if clusters were dealt."""
     size = table.drop_nulls("cluster").group_by("cluster").agg(pl.col("arm").n_unique(), pl.len())
     if (size["arm"] > 1).any() or not (size["len"] > 1).any():
         return None
