@@ -41,6 +41,16 @@ def test_sums_are_compared_as_welch_does():
         assert (row["measure"], row["n"]) == ("orders", 2_000)
 
 
+def test_net_orders_are_those_of_lift():
+    frame = world(1).with_columns(
+        orders=pl.col("paid_orders") + pl.col("organic_orders"), pre_kind=pl.col("kind") == "new"
+    )
+    row = rows_of(frame, covariates="pre_kind")["all", "orders"]
+    same = incrementality.lift(frame, control="none", metrics="orders", covariates="pre_kind").table.row(0, named=True)
+    for name in ("estimate", "standard_error", "low", "high", "p_value"):
+        assert row[name] == pytest.approx(same[name], rel=1e-9)
+
+
 def test_the_share_taken_is_what_fieller_does_not_reject():
     frame, row = world(2), rows_of(world(2), level=0.9)["all", "taken from organic"]
     ad, none = frame.filter(arm="ad"), frame.filter(arm="none")
@@ -105,7 +115,8 @@ def test_what_is_missing_is_said():
 
 
 def test_the_truth_of_a_simulated_shop_is_covered():
-    shop = simulate.shop(rng=7, n_customers=8_000, experiment=simulate.Experiment(lift=1.0, win_share=0.6))
+    experiment = simulate.Experiment(start_day=180, lift=1.0, win_share=0.15)  # that of test_exposed, for its truth
+    shop = simulate.shop(rng=7, n_customers=12_000, days=330, experiment=experiment)
     metrics = ("orders", "paid_orders", "organic_orders")
     made = incrementality.outcomes(shop.events, shop.assignments, as_of=shop.as_of, window_days=90, metrics=metrics)
     told = cannibalisation(made, control="control", level=0.99)

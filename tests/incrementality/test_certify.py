@@ -38,14 +38,14 @@ def told(estimator=right, frame=SHOP, **options):
 
 
 def test_a_right_estimator_passes():
-    rows = told(worlds=200)
+    rows = told(worlds=150)
     assert list(rows) == ["cover", "size", "power", "bias"]
     assert [row["reason"] for row in rows.values()] == [None] * 4
     assert [row["truth"] for row in rows.values()] == pytest.approx([0.95, 0.05, None, 0.0])
     assert rows["cover"]["low"] < 0.95 < rows["cover"]["high"]
     assert rows["power"]["estimate"] > 0.8
     assert rows["bias"]["measure"] == "orders"
-    assert {row["n"] for row in rows.values()} == {200}
+    assert {row["n"] for row in rows.values()} == {150}
 
 
 def test_intervals_that_are_too_narrow_are_caught():
@@ -56,7 +56,7 @@ def test_intervals_that_are_too_narrow_are_caught():
 
 
 def test_intervals_that_are_too_wide_are_amber():
-    rows = told(scaled(3), worlds=300)
+    rows = told(scaled(3), worlds=180)
     assert rows["cover"]["reason"].startswith("amber: intervals are too wide, as cover is 1 where it should be 0.95")
 
 

@@ -163,6 +163,11 @@ def test_an_exposure_that_is_not_known_is_no_exposure_at_all():
         told(frame)
 
 
+def test_arms_that_were_not_dealt_as_planned_are_refused():
+    row = told(world(1).with_columns(probability=pl.when(pl.col("arm") == "ad").then(0.6).otherwise(0.4)))
+    assert row["reason"].startswith("Sample ratio mismatch")
+
+
 def test_neither_order_nor_names_nor_currency_change_the_answer():
     frame = world(10, n=500)
     other = frame.sample(fraction=1, shuffle=True, seed=1).with_columns(
@@ -175,7 +180,7 @@ def test_neither_order_nor_names_nor_currency_change_the_answer():
 
 @pytest.fixture(scope="module")
 def shop():
-    experiment = simulate.Experiment(start_day=180, lift=1.0, win_share=0.1)
+    experiment = simulate.Experiment(start_day=180, lift=1.0, win_share=0.15)
     return simulate.shop(rng=5, n_customers=8_000, days=330, experiment=experiment)
 
 
