@@ -126,7 +126,8 @@ def qini(
     Analytics Journal 1, 14-21, compares the arms within the first u (his Q: the area over random, for all treated); so
     do causalml's `qini_score` and `auuc_score`, which estimates the same curve with noise of its own. Given G as
     `treatment_effect_col`, causalml's `auuc_score(normalize=False)` is (this AUUC x n + effect / 2) x n / (n + 1).
-    Poisson bootstrap: Chamandy et al. (2012), Google research report 43157.
+    Poisson bootstrap: Chamandy et al. (2012), Google research report 43157. Customers of a group and arm (for several
+    scores, of the same groups) are drawn together, with the mean and variance of separate draws.
 
     Examples
     --------
@@ -225,21 +226,25 @@ def _resample(
 ) -> tuple[Floats, Floats]:
     """Areas (resample, score, QINI, AUUC, AUTOC) and curves (resample, score, grid); the first resample is the data.
 
-    Customers alike in group, arm and outcome are one row with a count, in an order that the frame's does not change.
+    Customers alike in groups and arm are one row with a count, in an order that the frame's does not change.
     """
     from shoptoolkit.incrementality.qini_kernels import POISSON, resampled
 
     groups = min(_GROUPS, len(table))
     first = (pl.col(f"score {name}").rank("min", descending=True).cast(pl.Int64) - 1 for name in scores)
     cell = {f"cell {k}": one * groups // pl.len() * 2 + pl.col("treated") for k, one in enumerate(first)}
-    alike = table.select("weight", "outcome", **cell).group_by(pl.all()).len().sort(pl.all())
-    values = alike.select(pl.lit(1.0), pl.col("outcome") * pl.col("weight"), "weight").to_numpy()
+    outcome, weight = pl.col("outcome"), pl.col("weight")
+    spread = ((outcome - outcome.mean()) ** 2).sum().sqrt()
+    alike = table.select("weight", "outcome", **cell).group_by("weight", *cell)
+    alike = alike.agg(pl.len(), outcome.mean(), spread=spread).sort(*cell, "weight")
+    values = alike.select(pl.lit(1.0), outcome * weight, weight).to_numpy()
     if (alike["weight"] == 1).all():  # then weights are counts
         values = values[:, :2]
     rows = (
         np.ascontiguousarray(alike.select(*cell).to_numpy().T.astype(np.int32)),
         alike["len"].to_numpy().astype(np.int64),
         np.ascontiguousarray(values),
+        (alike["spread"] * alike["weight"]).to_numpy(),
     )
     seeds = np.append(0, rng.integers(1, 2**63 - 1, bootstraps))
     parts = [
@@ -256,10 +261,9 @@ def _read(sums: Floats) -> tuple[Floats, Floats]:
     weights = weight.sum(axis=2, keepdims=True)
     mean = total.sum(axis=2, keepdims=True) / weights
     unlike = (total - mean * weight) / weights
-    above = np.cumsum(unlike[..., 1] - unlike[..., 0], axis=2)  # gain over random
-    above[..., -1] = 0.0  # but for rounding
     share = np.cumsum(customers.sum(axis=3), axis=2)
     share /= share[..., -1:]
+    above = np.where(share < 1, np.cumsum(unlike[..., 1] - unlike[..., 0], axis=2), 0.0)  # gain over random
     effect = mean[..., 0, 1] - mean[..., 0, 0]
     areas = np.stack([*_areas(share, above)], axis=-1)
     gain = above + share * effect[..., None]
