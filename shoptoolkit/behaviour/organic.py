@@ -29,6 +29,7 @@ from shoptoolkit.contract.arrays import Floats
 from shoptoolkit.contract.check import check_level, check_number, check_span, listed
 from shoptoolkit.contract.clock import day_of, moment
 from shoptoolkit.contract.estimates import z_of
+from shoptoolkit.contract.splits import ratio_reason
 
 _SESSION, _HOLDOUT = "session entry", "holdout"
 _DAY = 86_400_000_000  # microseconds
@@ -197,11 +198,19 @@ def _arms(dealt: pl.DataFrame, log: pl.DataFrame, control: str) -> tuple[pl.Data
             f"assignments: customer {who!r} has several rows, as have {twice['customer_id'].n_unique() - 1:,} others; "
             "each customer is in one arm, once."
         )
-    of_arm = dealt.group_by("arm").agg(pl.col("^probability$").n_unique()).drop("arm")
-    uneven = "An arm's probability varies, so that arms differ in who is in them. Pass customers of one probability."
-    return dealt.select("customer_id", "assigned_at", treated=pl.col("arm") != control), (
-        uneven if any(max(column) > 1 for column in of_arm) else None
+    return dealt.select("customer_id", "assigned_at", treated=pl.col("arm") != control), _unlike(dealt)
+
+
+def _unlike(dealt: pl.DataFrame) -> str | None:
+    """Why arms differ in who is in them, if the plan tells: chances vary, or counts are not those planned."""
+    if "probability" not in dealt.columns or not dealt["probability"].count():
+        return None
+    of_arm = dealt.group_by("arm").agg(
+        pl.len(), pl.col("probability").n_unique().alias("chances"), pl.col("probability").first()
     )
+    if of_arm["chances"].max() != 1:
+        return "An arm's probability varies, so that arms differ in who is in them. Pass customers of one probability."
+    return ratio_reason(dict(of_arm.select("arm", "len").rows()), dict(of_arm.select("arm", "probability").rows()))
 
 
 def _unseen(people: pl.DataFrame, log: pl.DataFrame, end: datetime, horizon_days: float) -> str | None:

@@ -156,6 +156,29 @@ SETS: dict[str, DataSet] = LOGS | {
         sha256=None,  # the publisher repacks its archive, so the content decides
         fingerprint=Fingerprint(rows=12_330, sha256="1e03bce22e10ae4275efdb44b7ebc7ca8b32a24194f631aa66ce7c1eef23efc9"),
     ),
+    "hillstrom": DataSet(
+        name="hillstrom",
+        returns="Outcomes",
+        licence="posted by the publisher for anyone to analyse, no licence stated",
+        citation="Hillstrom (2008), The MineThatData E-Mail Analytics and Data Mining Challenge, 20 March 2008",
+        publisher="Kevin Hillstrom, MineThatData",
+        columns=(
+            *("recency", "history_segment", "history", "mens", "womens", "zip_code", "newbie", "channel", "segment"),
+            *("visit", "conversion", "spend"),
+        ),
+        files=(
+            "Kevin_Hillstrom_MineThatData_E-MailAnalytics_DataMiningChallenge_2008.03.20.csv",
+            "hillstrom.csv",
+            "email_test.parquet",
+        ),
+        page="https://blog.minethatdata.com/2008/03/minethatdata-e-mail-analytics-and-data.html",
+        url=(
+            "http://www.minethatdata.com/"
+            "Kevin_Hillstrom_MineThatData_E-MailAnalytics_DataMiningChallenge_2008.03.20.csv"
+        ),
+        sha256=None,  # copies differ in their line ends, so the content decides
+        fingerprint=Fingerprint(rows=64_000, sha256="5bf98e1254d7403ddcb25d591fdc4b649ca8355fae7930dbdf4e0864f4dd7ead"),
+    ),
 }
 
 _TOLD: tuple[str, ...] = ("name", "returns", "rows", "licence", "citation", "publisher", "timezone", "currency")

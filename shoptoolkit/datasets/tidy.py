@@ -12,12 +12,12 @@ from pathlib import Path
 import polars as pl
 
 from shoptoolkit.contract import Checked, Events, check
-from shoptoolkit.datasets import cdnow, online_retail, online_shoppers
+from shoptoolkit.datasets import cdnow, hillstrom, online_retail, online_shoppers
 from shoptoolkit.datasets.download import fetch
 from shoptoolkit.datasets.registry import DataSet, Fingerprint, about, find
 from shoptoolkit.datasets.tables import read_table
 
-_MAKERS = {"online_retail": online_retail, "cdnow": cdnow, "online_shoppers": online_shoppers}
+_MAKERS = {"online_retail": online_retail, "cdnow": cdnow, "online_shoppers": online_shoppers, "hillstrom": hillstrom}
 _SUMS = {"quantity": "pieces", "amount": "amount"}
 _WORDS = {
     "rows": "rows",
@@ -63,7 +63,7 @@ def tidy(name: str, path: str | Path, *, whole: bool = True) -> Checked | pl.Dat
     path
         online_retail: xlsx, csv or parquet with InvoiceNo, StockCode, Description, Quantity, InvoiceDate, UnitPrice,
         CustomerID, Country. cdnow: text in columns, csv or parquet with customer, date, quantity, value.
-        online_shoppers: csv or parquet with the publisher's 18 columns.
+        online_shoppers, hillstrom: csv or parquet with the publisher's columns.
     whole
         Must the file be the whole published set? False for a part of it.
 
@@ -73,8 +73,9 @@ def tidy(name: str, path: str | Path, *, whole: bool = True) -> Checked | pl.Dat
         Events: customer_id, at (UTC), event (purchase, refund), order_id, price (of one piece; GBP, USD), quantity.
         online_retail also has item_id, category (goods, postage, adjustment), country, description; lines without a
         customer or with a price below zero are quarantined, under the same column names. In cdnow each line is an
-        order, and `at` is noon of the local day. online_shoppers is no log, but a frame with one row per session; its
-        columns stand in `datasets/online_shoppers.py`.
+        order, and `at` is noon of the local day. online_shoppers is no log, but a frame with one row per session, and
+        hillstrom Outcomes with one row per customer; their columns stand in `datasets/online_shoppers.py` and
+        `datasets/hillstrom.py`.
 
     Raises
     ------

@@ -2,7 +2,14 @@
 
 from shoptoolkit.figures.accuracy import accuracy_by_day, calibration
 from shoptoolkit.figures.behaviour import orders, rfm
-from shoptoolkit.figures.curves import cohorts, cumulative_incidence, cumulative_orders, spells, survival_curve
+from shoptoolkit.figures.curves import (
+    cohorts,
+    cumulative_incidence,
+    cumulative_orders,
+    difference,
+    spells,
+    survival_curve,
+)
 from shoptoolkit.figures.customers import customer_value, orders_forecast, p_alive
 from shoptoolkit.figures.estimates import estimates
 from shoptoolkit.figures.explain import beeswarm, importance_bar, reliability, waterfall
@@ -25,6 +32,7 @@ __all__ = [
     "cumulative_incidence",
     "cumulative_orders",
     "customer_value",
+    "difference",
     "earliest_return",
     "end_labels",
     "estimates",

@@ -1,6 +1,6 @@
 """Draws what `survival` returns: the curves, the spells behind them, the cohorts.
 
-`survival_curve`, `cumulative_incidence`, `cumulative_orders`, `spells`, `cohorts`: a result and `ax=` in, Axes out.
+`survival_curve`, `cumulative_incidence`, `cumulative_orders`, `difference`, `spells`, `cohorts`: a result and `ax=` in, Axes out.
 """
 
 from __future__ import annotations
@@ -110,22 +110,53 @@ def cumulative_orders(
     `curve`: from `survival.mean_cumulative_orders` or its difference. `until`: last day drawn. `truth`: columns group,
     duration_days, mean_cumulative_orders, drawn as thin dotted lines.
     """
+    ax, end, groups = _curve(curve, ax, band, until)
+    for group in groups:
+        _dotted(ax, truth, group, "mean_cumulative_orders", end)
+    ax.set(xlabel="Days since the first order")
+    return ax
+
+
+def difference(
+    curve: Curve,
+    *,
+    ax: Axes | None = None,
+    band: bool = True,
+    until: float | None = None,
+    truth: pl.DataFrame | None = None,
+    since: str = "the assignment",
+) -> Axes:
+    """Draw how far arms are apart from the control by day: the line, its interval and the paler band, about 0.
+
+    `curve`: `.survival` or `.orders` of `incrementality.repurchase_lift`, or `survival.survival_difference`. `until`:
+    last day drawn. `truth`: columns group ("arm - control"), duration_days, difference, drawn as thin dotted lines.
+    `since`: what the days are counted from.
+    """
+    ax, end, groups = _curve(curve, ax, band, until)
+    for group in groups:
+        _dotted(ax, truth, group, "difference", end)
+    ax.set(xlabel=f"Days since {since}, n = {curve.n:,}")
+    if "share" in curve.estimand:
+        in_percent(ax.yaxis)
+    return ax
+
+
+def _curve(curve: Curve, ax: Axes | None, band: bool, until: float | None) -> tuple[Axes, float, list[str]]:
+    """A line per group with interval and band; gives the last day drawn and the groups too."""
     ax = new_axes(ax)
     end = until or float(curve.table["duration_days"].max())  # type: ignore[arg-type]
     parts = curve.table.filter(pl.col("duration_days") <= end).partition_by("group", maintain_order=True)
     names = ["duration_days", "estimate", "low", "high", *(["band_low", "band_high"] if band else [])]
-    labels = []
-    for place, part in enumerate(parts):
+    groups, labels = [str(part["group"][0]) for part in parts], []
+    for place, (group, part) in enumerate(zip(groups, parts)):
         colour, dash = look_of(place)
-        group = part["group"][0]
         name = "" if len(parts) == 1 and group == "all" else group
-        labels.append(_steps(ax, *(part[name] for name in names), colour=colour, dash=dash, name=name))
-        _dotted(ax, truth, group, "mean_cumulative_orders", end)
+        labels.append(_steps(ax, *(part[one] for one in names), colour=colour, dash=dash, name=name))
     ax.axhline(0, color=FAINT, lw=1)
-    ax.set(xlim=(0, end), xlabel="Days since the first order")
+    ax.set(xlim=(0, end))
     y_label(ax, f"{curve.estimand.capitalize()}, {100 * curve.level:g} % interval")
     end_labels(ax, labels)
-    return ax
+    return ax, end, groups
 
 
 def _steps(

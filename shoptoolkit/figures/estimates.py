@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from shoptoolkit.contract import EstimateTable
 
+_BAR: dict[str, Any] = {"color": SERIES["blue"], "lw": 2.6, "zorder": 5}
+_OPEN = ("rays", "line")
 _BESIDE = 12  # letters of a name that may stand beside its row
 
 
@@ -35,7 +37,8 @@ def estimates(estimates: EstimateTable, *, ax: Axes | None = None) -> Axes:
         ax.axvline(rows[0]["measure"] == "ratio", color=FAINT, lw=1)
     for place, row in enumerate(rows):
         _draw(ax, place, row)
-    names = [_row_name(row, is_mixed=len({row["metric"] for row in rows}) > 1) for row in rows]
+    _open_sets(ax, rows)
+    names = _row_names(rows)
     ax.set(yticks=[], ylim=(len(rows) - 0.5, -0.9))
     above = max(map(len, names)) > _BESIDE
     ax.set_xlabel(_axis_name(rows), loc="left" if above else "center")
@@ -56,19 +59,44 @@ def _draw(ax: Axes, place: int, row: dict) -> None:
     if row["verdict"] == "refused":
         ax.text(1.02, place, "refused", color=MUTED, style="italic", **right)
         return
-    ax.plot([row["low"], row["high"]], [place, place], color=SERIES["blue"], lw=2.6, zorder=5)
     ax.plot(row["estimate"], place, "o", ms=8, color=SERIES["blue"], mec="white", mew=1.2, zorder=6)
-    digits = min(9, max(1, 2 - math.floor(math.log10(row["high"] - row["low"])))) if row["high"] > row["low"] else 1
-    numbers = "{0:,.{3}f}  ({1:,.{3}f} to {2:,.{3}f})".format(*(row[k] for k in ("estimate", "low", "high")), digits)
-    ax.text(1.02, place, numbers.replace("-", "\u2212"), color=INK, **right)
+    ax.plot([row["low"], row["high"]], [place, place], **_BAR | ({"lw": 0} if row["set_shape"] in _OPEN else {}))
+    ax.text(1.02, place, _numbers(row).replace("-", "\u2212"), color=INK, **right)
 
 
-def _row_name(row: dict, *, is_mixed: bool) -> str:
-    name = row["contrast"] or row["group"]
-    if not is_mixed:
-        return str(name)
-    metric = row["metric"].replace("_", " ").capitalize() + (f" ({row['measure']})" if row["measure"] else "")
-    return metric if name == "all" else f"{metric}, {name}"
+def _numbers(row: dict) -> str:
+    low, high = row["low"], row["high"]
+    wide = abs(row["estimate"]) if low is None else high - low
+    digits = min(9, max(1, 2 - math.floor(math.log10(wide)))) if wide > 0 else 1
+    estimate, low, high = ("" if one is None else f"{one:,.{digits}f}" for one in (row["estimate"], low, high))
+    told = {"rays": f"all but {low} to {high}", "line": "any value"}.get(row["set_shape"], f"{low} to {high}")
+    return f"{estimate}  ({told})"
+
+
+def _open_sets(ax: Axes, rows: list[dict]) -> None:
+    """Sets without an end, as far as the axis goes: two rays, or the whole line."""
+    for place, row in enumerate(rows):
+        if row["set_shape"] in _OPEN:
+            left, right = ax.set_xlim(ax.get_xlim())
+            gap = [right, right] if row["set_shape"] == "line" else [row["low"], row["high"]]
+            ax.hlines([place, place], [left, gap[1]], [gap[0], right], **_BAR)
+
+
+def _row_names(rows: list[dict]) -> list[str]:
+    """What each row is called: as much as tells it from the others."""
+    names: list[tuple[str, ...]] = [() for _ in rows]
+    for one in ("metric", "contrast", "group", "horizon_days", "estimand", "method"):
+        told: dict[tuple[str, ...], set] = {}
+        for name, row in zip(names, rows):
+            told.setdefault(name, set()).add(row[one])
+        names = [(*name, _word(one, row)) if len(told[name]) > 1 else name for name, row in zip(names, rows)]
+    return [", ".join(filter(None, name)) or row["contrast"] or row["group"] for name, row in zip(names, rows)]
+
+
+def _word(name: str, row: dict) -> str:
+    if name == "metric":
+        return row["metric"].replace("_", " ").capitalize() + (f" ({row['measure']})" if row["measure"] else "")
+    return f"{row[name]:g} days" if name == "horizon_days" and row[name] else row[name] or ""
 
 
 def _axis_name(rows: list[dict]) -> str:

@@ -1,7 +1,7 @@
 """What every estimator of an experiment asks at its door: who was in which arm, with which numbers.
 
 In: Outcomes and the names of columns. Out: `arms` -> `Arms`, the checked table with plain numbers, and which arm is
-compared with which; `metrics_of` reads the argument `metrics`.
+compared with which; `rows_of`, that table alone; `metrics_of` reads the argument `metrics`.
 """
 
 from __future__ import annotations
@@ -73,6 +73,29 @@ def arms(
     ValueError
         `control` is no arm; a covariate's name does not say that it was known before.
     """
+    table = rows_of(outcomes, numbers=numbers, covariates=covariates, keep=keep)
+    return Arms(
+        table=table,
+        control=control,
+        treatments=others(table["arm"], control),
+        window_days=getattr(outcomes, "window_days", None),
+    )
+
+
+def others(found: Iterable[str], control: str) -> tuple[str, ...]:
+    """The arms that are not the control, sorted: at least one, or a ContractError."""
+    found = sorted(set(found))
+    if control not in found:
+        raise ValueError(f"control is {control!r}; the arms are {', '.join(map(repr, found))}.")
+    if len(found) < 2:
+        raise ContractError(f"outcomes: {control!r} is the one arm; a comparison needs two.")
+    return tuple(one for one in found if one != control)
+
+
+def rows_of(
+    outcomes: Any, *, numbers: Iterable[str], covariates: str | Iterable[str] = (), keep: Iterable[str | None] = ()
+) -> pl.DataFrame:
+    """The table of `arms`, however many arms it has."""
     numbers, covariates = list(dict.fromkeys(numbers)), listed(covariates, name="covariates")
     table = require(outcomes, Outcomes)
     wanted = [*numbers, *covariates, *(one for one in keep if one)]
@@ -88,19 +111,9 @@ def arms(
         raise ValueError(
             f"metrics has {wrong[0]!r}, which is no outcome of the experiment; name a column measured in it."
         )
-    _once(table)
-    found = sorted(table["arm"].unique())
-    if control not in found:
-        raise ValueError(f"control is {control!r}; the arms are {', '.join(map(repr, found))}.")
-    if len(found) < 2:
-        raise ContractError(f"outcomes: {control!r} is the one arm; a comparison needs two.")
+    once(table)
     columns = dict.fromkeys(["customer_id", "arm", *wanted])
-    return Arms(
-        table=table.select(*columns).with_columns(_number(table, one) for one in (*numbers, *covariates)),
-        control=control,
-        treatments=tuple(one for one in found if one != control),
-        window_days=getattr(outcomes, "window_days", None),
-    )
+    return table.select(*columns).with_columns(_number(table, one) for one in (*numbers, *covariates))
 
 
 def metrics_of(metrics: str | Iterable[str] | Mapping[str, Any]) -> dict[str, tuple[str, str | None]]:
@@ -122,7 +135,8 @@ def metrics_of(metrics: str | Iterable[str] | Mapping[str, Any]) -> dict[str, tu
     return told
 
 
-def _once(table: pl.DataFrame) -> None:
+def once(table: pl.DataFrame, *, name: str = "outcomes", mend: str = "Sum them to one row each.") -> None:
+    """Raise ContractError, which lists them, where customers have several rows or arms."""
     if not len(twice := table.filter(pl.col("customer_id").is_duplicated())):
         return
     arms = twice.group_by("customer_id").agg(pl.col("arm").unique().sort()).sort("customer_id")
@@ -132,10 +146,10 @@ def _once(table: pl.DataFrame) -> None:
     more = f" and {len(who) - 5:,} more" if len(who) > 5 else ""
     if len(both):
         raise ContractError(
-            f"outcomes: {len(both):,} customers are in several arms: {told}{more}. Nobody can say what they were "
+            f"{name}: {len(both):,} customers are in several arms: {told}{more}. Nobody can say what they were "
             "given; find out why, then leave them out of both arms."
         )
-    raise ContractError(f"outcomes: {len(arms):,} customers have several rows: {told}{more}. Sum them to one row each.")
+    raise ContractError(f"{name}: {len(arms):,} customers have several rows: {told}{more}. {mend}")
 
 
 def _number(table: pl.DataFrame, name: str) -> pl.Expr:

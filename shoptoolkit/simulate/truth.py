@@ -23,7 +23,7 @@ from shoptoolkit.contract import EstimateTable, estimate_row, refused_row
 from shoptoolkit.contract.arrays import Floats, Ints
 from shoptoolkit.simulate.experiment import HORIZON_DAYS
 from shoptoolkit.simulate.frames import traits_of
-from shoptoolkit.simulate.moments import EXPERIMENT, LATER, ORDER
+from shoptoolkit.simulate.moments import EXPERIMENT, LATER, ORDER, PAID
 from shoptoolkit.simulate.recipe import Block, Recipe, futures, live_block
 from shoptoolkit.simulate.shoppers import ACQUISITION, Table, basket
 
@@ -197,6 +197,7 @@ def _answers(recipe: Recipe, n: int, moments: Table) -> dict[str, Any]:
     return {
         "wait": _wait(moments, n, np.full(n, start - 1)),
         "orders": _count(moments, n, start, end),
+        "paid": _count(moments[moments["source"] == PAID], n, start, end),
         "in_flight": _count(moments, n, start, start + flight),
         "levels": _count(moments, n, start, end, _price_level(recipe, 2 * recipe.days)),
         "daily": np.bincount(moments["day"], minlength=end)[start:end],
@@ -264,7 +265,8 @@ def _ad_rows(recipe: Recipe, made: dict[str, Any]) -> Iterator[dict[str, Any]]:
         return
     part = {name: one[made["assigned"]] for name, one in made.items() if len(one) == len(made["assigned"])}
     flight, shown = recipe.experiment.flight_days, part["shown"].astype(float)
-    added = {name: part[f"treatment_{name}"] - part[f"control_{name}"] for name in ("orders", "in_flight", "levels")}
+    names = ("orders", "paid", "in_flight", "levels")
+    added = {name: part[f"treatment_{name}"] - part[f"control_{name}"] for name in names}
     revenue = added["levels"] * part["basket"]
     waits = [np.minimum(part[f"{arm}_wait"], HORIZON_DAYS) for arm in ("treatment", "control")]
     through = part["displaced"] + part["pulled"] + part["new"]
@@ -272,6 +274,8 @@ def _ad_rows(recipe: Recipe, made: dict[str, Any]) -> Iterator[dict[str, Any]]:
     assigned, exposed = {"estimand": "per assigned customer"} | told, {"estimand": "per exposed customer"} | told
     yield _row(added["orders"], metric="orders", measure="orders", **assigned)
     yield _row(added["in_flight"], metric="orders", measure="orders", **assigned | {"horizon_days": flight})
+    yield _row(added["paid"], metric="paid_orders", measure="orders", **assigned)
+    yield _row(added["orders"] - added["paid"], metric="organic_orders", measure="orders", **assigned)
     yield _row(revenue, metric="revenue", measure="currency", **assigned)
     yield _row(waits[0] - waits[1], metric="days until the next order", measure="days", **assigned)
     yield _row(added["orders"], shown, metric="orders", measure="orders", **exposed)
@@ -280,6 +284,9 @@ def _ad_rows(recipe: Recipe, made: dict[str, Any]) -> Iterator[dict[str, Any]]:
     told |= {"question": "Whose orders are those through the ad?", "estimand": "share of orders through the ad"}
     for name in ("displaced", "pulled", "new"):
         yield _row(part[name], through, metric=name, measure="share", **told)
+    told["estimand"] = "share of additional paid orders"
+    for name, orders in {"taken from organic": added["paid"] - added["orders"], "on top": added["orders"]}.items():
+        yield _row(orders, added["paid"], metric=name, measure="share", **told)
     told |= {"question": "Did the ad borrow from later?", "estimand": "(L(flight) - L(horizon)) / L(flight)"}
     borrowed = added["in_flight"] - added["orders"]
     yield _row(borrowed, added["in_flight"], metric="pull-forward", measure="share", **told)

@@ -2,8 +2,9 @@
 
 spells        `repurchase_spells` (from orders), `landmark_spells` (from a request on), `conversion_spells` and
               `win_price_spells` (other waits): one row per wait, False = not seen to end
-curves        `kaplan_meier`, `aalen_johansen` (several ends), `mean_cumulative_orders` and its `_difference` (all
-              orders); `logrank` and `restricted_mean` with its `_difference` and `_ratio` compare groups
+curves        `kaplan_meier`, `aalen_johansen` (several ends), `mean_cumulative_orders` (all orders); these compare
+              groups: `survival_difference`, `mean_cumulative_orders_difference`, `logrank`, `restricted_mean` with its
+              `_difference` and `_ratio`
 regressions   `fit_cox` (`schoenfeld_test`), `fit_parametric` (goes on beyond the log), `fit_hazard` (trees;
               `load_hazard`): each has `.predict_survival(frame, days=...)`
 orders        `summarise_orders` -> `fit_orders`, `fit_spend` -> `customer_value`; `cohorts` shows, `fit_cohorts`
@@ -32,6 +33,7 @@ from shoptoolkit.survival.competing import CumulativeIncidence, aalen_johansen
 from shoptoolkit.survival.conformal import EarliestReturn, earliest_return
 from shoptoolkit.survival.cox import CoxFit, fit_cox, schoenfeld_test
 from shoptoolkit.survival.curves import Curve, SurvivalCurve, kaplan_meier
+from shoptoolkit.survival.differences import survival_difference
 from shoptoolkit.survival.hazard import HazardFit, fit_hazard, load_hazard
 from shoptoolkit.survival.landmarks import landmark_spells
 from shoptoolkit.survival.logrank import LogRank, logrank
@@ -99,5 +101,6 @@ __all__ = [
     "restricted_mean_ratio",
     "schoenfeld_test",
     "summarise_orders",
+    "survival_difference",
     "win_price_spells",
 ]

@@ -37,10 +37,13 @@ class Moves:
     level: Floats
 
     @classmethod
-    def of(cls, risk: RiskTable, *, total: Floats, jump: Floats) -> Moves:
-        """The moves of the clusters of a risk table, sorted by cluster, then day."""
+    def of(cls, risk: RiskTable, *, total: Floats, jump: Floats, amounts: Floats | None = None) -> Moves:
+        """The moves of the clusters of a risk table, sorted by cluster, then day.
+
+        `amounts`: how much each spell's repurchase counts; None: 1 each.
+        """
         cluster = numbered(risk.spells["cluster"])
-        came = np.where(risk.spells["repurchased"].to_numpy(), jump[risk.place], 0.0)
+        came = jump[risk.place] * (risk.spells["repurchased"].to_numpy() if amounts is None else amounts)
         entered = risk.entered if len(risk.entered) else np.zeros(len(cluster), dtype=np.int64)
         before = np.concatenate([[0.0], total])[entered]
         moves = {
@@ -59,6 +62,14 @@ class Moves:
     def clusters(self) -> int:
         """How many clusters there are."""
         return int(self.cluster[-1]) + 1
+
+    def by_cluster(self, at: Ints) -> Floats:
+        """By how much each cluster moves the curve on the grid days `at`: clusters x days."""
+        told = np.empty((self.clusters, len(at)))
+        for k, day in enumerate(at):
+            step = np.where(self.day <= day, self.level + self.slope * self.total[day], 0.0)
+            told[:, k] = np.bincount(self.cluster, step, self.clusters)
+        return told
 
     def variance(self) -> Floats:
         """The sum over clusters of their squared moves, per grid day (infinitesimal jackknife); nan of one cluster."""

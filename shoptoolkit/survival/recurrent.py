@@ -6,6 +6,7 @@ In: all spells of each customer, `repurchase_spells(..., index="all")`. Out: `me
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,13 +14,16 @@ import numpy as np
 import polars as pl
 
 from shoptoolkit.contract import ContractError
-from shoptoolkit.contract.arrays import Floats, Ints
+from shoptoolkit.contract.arrays import Floats
 from shoptoolkit.contract.check import check_level
 from shoptoolkit.contract.estimates import z_of
 from shoptoolkit.survival.bands import Moves, band_days, highest
 from shoptoolkit.survival.curves import Curve
+from shoptoolkit.survival.differences import Side, apart, day_table
 from shoptoolkit.survival.risk import RiskTable, risk_tables, spell_names
 from shoptoolkit.survival.spells import at_the_door
+
+_WHAT = "orders after the first per customer"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -47,6 +51,7 @@ def mean_cumulative_orders(
     repurchased: str = "repurchased",
     start: str = "start_days",
     stop: str = "stop_days",
+    amount: str | None = None,
 ) -> Curve:
     """How many orders after the first has a customer placed, on average, by each day?
 
@@ -59,6 +64,8 @@ def mean_cumulative_orders(
         Column to split by; it has one value per customer.
     level
         Coverage of the pointwise interval, and of the band.
+    amount
+        Column of how much the order at the end of a spell counts, where that is not 1: orders of that day, money.
 
     Returns
     -------
@@ -94,10 +101,10 @@ def mean_cumulative_orders(
     >>> mean_cumulative_orders(spells).at([3, 5]).select("duration_days", "estimate").rows()
     [(3.0, 0.0), (5.0, 0.5)]
     """
-    means = _means(spells, by, level, spell_names(id=id, duration=stop, repurchased=repurchased, entry=start))
+    means = _means(spells, by, level, _names(id, repurchased, start, stop, amount))
     parts = [_log_curve(mean, level) for mean in means]
     n = sum(mean.n for mean in means)
-    return Curve(table=pl.concat(parts), level=level, estimand="orders after the first per customer", n=n)
+    return Curve(table=pl.concat(parts), level=level, estimand=_WHAT, n=n)
 
 
 def mean_cumulative_orders_difference(
@@ -110,12 +117,13 @@ def mean_cumulative_orders_difference(
     repurchased: str = "repurchased",
     start: str = "start_days",
     stop: str = "stop_days",
+    amount: str | None = None,
 ) -> Curve:
     """How many orders more has a customer of one group placed than one of the reference, on average, by each day?
 
     Parameters
     ----------
-    spells, by, level, id, repurchased, start, stop
+    spells, by, level, id, repurchased, start, stop, amount
         As in `mean_cumulative_orders`.
     reference
         The group to compare with; None: the first in sorted order.
@@ -134,17 +142,43 @@ def mean_cumulative_orders_difference(
     >>> mean_cumulative_orders_difference(spells, by="arm", reference="none").at(5)["estimate"].item()
     1.0
     """
-    means = _means(spells, by, level, spell_names(id=id, duration=stop, repurchased=repurchased, entry=start))
-    groups = {mean.risk.group: mean for mean in means}
-    if len(groups) < 2:
-        raise ValueError(f"by is {by!r}, which has the one group {means[0].risk.group!r}; a difference needs two.")
-    reference = reference if reference is not None else means[0].risk.group
-    if reference not in groups:
-        raise ValueError(f"reference is {reference!r}; the groups of {by!r} are {', '.join(map(repr, groups))}.")
-    against = groups.pop(reference)
-    parts = [_difference(mean, against, level) for mean in groups.values()]
-    n = sum(mean.n for mean in means)
-    return Curve(table=pl.concat(parts), level=level, estimand="difference in orders after the first per customer", n=n)
+    means = _means(spells, by, level, _names(id, repurchased, start, stop, amount))
+    sides = (
+        Side(
+            group=mean.risk.group,
+            n=mean.n,
+            days=mean.risk.days,
+            estimate=mean.estimate,
+            error=mean.error,
+            total=mean.moves.total,
+            able=band_days(mean.risk, mean.relative),
+            covariance=mean.moves.covariance,
+        )
+        for mean in means
+    )
+    return apart(sides, by=by, reference=reference, level=level, estimand=f"difference in {_WHAT}")
+
+
+def orders_by(
+    spells: Any, days: Mapping[str, float], *, by: str, amount: str | None = None, id: str = "customer_id"
+) -> pl.DataFrame:
+    """What each customer adds to mean cumulative orders by some days: `id`, `group`, and a column per name of `days`.
+
+    Of customers who are followed that long, all of them, it is the orders by that day; else a pseudo-value, whose mean
+    is the estimate and whose variance that of the estimate (Andersen, Klein and Rosthoj 2003, Biometrika 90, 15-27).
+    """
+    told = []
+    for mean in _means(spells, by, 0.5, _names(id, "repurchased", "start_days", "stop_days", amount)):
+        places = np.searchsorted(mean.risk.days, list(days.values()), side="right") - 1
+        values = mean.estimate[places] - mean.n * mean.moves.by_cluster(places)
+        who = pl.DataFrame({id: mean.risk.spells["cluster"].unique(maintain_order=True), "group": mean.risk.group})
+        told.append(who.hstack(pl.DataFrame(values, schema=list(days))))
+    return pl.concat(told)
+
+
+def _names(id: str, repurchased: str, start: str, stop: str, amount: str | None) -> dict[str, str]:
+    names = spell_names(id=id, duration=stop, repurchased=repurchased, entry=start)
+    return names if amount is None else names | {amount: "amount"}
 
 
 def _means(spells: Any, by: str | None, level: float, names: dict[str, str]) -> list[_Mean]:
@@ -154,6 +188,8 @@ def _means(spells: Any, by: str | None, level: float, names: dict[str, str]) -> 
     table = at_the_door(spells, by=by, cluster=id, names=names)
     if "entry_days" not in table.columns:
         raise ContractError(f"spells: {start!r} is missing; take repurchase_spells(..., index='all').")
+    if "amount" in table.columns:
+        table = table.with_columns(_amount(table, theirs["amount"]))
     table = table.sort("cluster", "entry_days", maintain_order=True)
     is_same = pl.col("cluster") == pl.col("cluster").shift()
     if len(wrong := table.filter(is_same & (pl.col("entry_days") < pl.col("duration_days").shift()))):
@@ -169,9 +205,22 @@ def _means(spells: Any, by: str | None, level: float, names: dict[str, str]) -> 
 def _mean(risk: RiskTable) -> _Mean:
     """Sum of d / Y (Nelson-Aalen), whose derivative jumps by 1 / Y and drifts by d / Y^2."""
     jump = 1 / np.maximum(risk.at_risk, 1)
-    moves = Moves.of(risk, total=np.cumsum(risk.observed * jump**2), jump=jump)
+    amounts = risk.spells["amount"].to_numpy() if "amount" in risk.spells.columns else None
+    orders = risk.observed if amounts is None else np.bincount(risk.place, amounts, len(jump))
+    moves = Moves.of(risk, total=np.cumsum(orders * jump**2), jump=jump, amounts=amounts)
     error = np.sqrt(moves.variance())
-    return _Mean(risk=risk, estimate=np.cumsum(risk.observed * jump), error=error, moves=moves, n=moves.clusters)
+    return _Mean(risk=risk, estimate=np.cumsum(orders * jump), error=error, moves=moves, n=moves.clusters)
+
+
+def _amount(table: pl.DataFrame, name: str) -> pl.Expr:
+    """How much the order at the end of each spell counts, 0 without one."""
+    if not table.schema["amount"].is_numeric():
+        raise ContractError(f"spells: {name!r} is {table.schema['amount']}; amounts must be numbers.")
+    amount = pl.when("repurchased").then(pl.col("amount").cast(pl.Float64)).otherwise(0.0)
+    is_good = (amount.is_finite() & (amount >= 0)).fill_null(False)
+    if bad := table.select((~is_good).sum()).item():
+        raise ContractError(f"spells: {name!r} is null, infinite or below 0 in {bad:,} rows that end in an order.")
+    return amount
 
 
 def _log_curve(mean: _Mean, level: float) -> pl.DataFrame:
@@ -179,33 +228,4 @@ def _log_curve(mean: _Mean, level: float) -> pl.DataFrame:
     critical = highest(days, mean.moves.total, mean.moves.covariance, level) if len(days) else np.nan
     z = z_of(level)
     bounds = [mean.estimate * np.exp(sign * width * mean.relative) for width in (z, critical) for sign in (-1, 1)]
-    return _table(mean.risk.group, mean.risk.days, mean.estimate, mean.error, bounds, days)
-
-
-def _difference(mean: _Mean, against: _Mean, level: float) -> pl.DataFrame:
-    """On the days of both grids; the customers of the groups are independent, so their covariances add."""
-    both = (mean, against)
-    grid = np.union1d(mean.risk.days, against.risk.days)
-    grid = grid[grid <= min(one.risk.days[-1] for one in both)]
-    places = [np.searchsorted(one.risk.days, grid, side="right") - 1 for one in both]
-    estimate = mean.estimate[places[0]] - against.estimate[places[1]]
-    error = np.hypot(mean.error[places[0]], against.error[places[1]])
-    able = [np.isin(place, band_days(one.risk, one.relative)) for one, place in zip(both, places)]
-    days = np.flatnonzero(able[0] & able[1])
-
-    def covariance(at: Ints) -> Floats:
-        return np.sum([one.moves.covariance(place[at]) for one, place in zip(both, places)], axis=0)
-
-    total = np.sum([one.moves.total[place] for one, place in zip(both, places)], axis=0)
-    critical = highest(days, total, covariance, level) if len(days) else np.nan
-    z = z_of(level)
-    bounds = [estimate + sign * width * error for width in (z, critical) for sign in (-1, 1)]
-    return _table(f"{mean.risk.group} - {against.risk.group}", grid, estimate, error, bounds, days)
-
-
-def _table(group: str, days: Floats, estimate: Floats, error: Floats, bounds: list[Floats], band: Ints) -> pl.DataFrame:
-    inside = np.isin(np.arange(len(days)), band)
-    bounds[2:] = [np.where(inside, bound, np.nan) for bound in bounds[2:]]
-    columns = dict(zip(("low", "high", "band_low", "band_high"), bounds))
-    table = pl.DataFrame({"duration_days": days, "estimate": estimate, "standard_error": error, **columns})
-    return table.select(pl.lit(group).alias("group"), pl.all().fill_nan(None))
+    return day_table(mean.risk.group, mean.risk.days, mean.estimate, mean.error, bounds, days)

@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 
 from shoptoolkit import figures, survival
+from shoptoolkit.figures.style import INK
 
 RNG = np.random.default_rng(1)
 DAYS = pl.DataFrame({"customer_id": range(90), "duration_days": RNG.integers(1, 60, 90).astype(float)})
@@ -20,6 +21,7 @@ CURVE = survival.kaplan_meier(SPELLS)
 INCIDENCE = survival.aalen_johansen(CAUSES)
 ORDERS = survival.mean_cumulative_orders(SPELLS)
 APART = survival.mean_cumulative_orders_difference(SPELLS, by="country")
+WAITING = survival.survival_difference(SPELLS, by="country")
 
 
 def outline(collection):
@@ -36,8 +38,9 @@ def words(ax):
         (lambda ax: figures.survival_curve(CURVE, band=True, ax=ax), CURVE.table, ("survival", "survival_low")),
         (lambda ax: figures.cumulative_orders(ORDERS, ax=ax), ORDERS.table, ("estimate", "low")),
         (lambda ax: figures.cumulative_orders(APART, ax=ax), APART.table, ("estimate", "low")),
+        (lambda ax: figures.difference(WAITING, ax=ax), WAITING.table, ("estimate", "low")),
     ],
-    ids=["survival curve", "cumulative orders", "their difference"],
+    ids=["survival curve", "cumulative orders", "their difference", "difference of survival"],
 )
 def test_line_interval_and_band_are_those_of_the_table(draw, table, columns):
     ax = plt.subplots()[1]
@@ -76,3 +79,13 @@ def test_a_ratio_is_compared_with_one():
     ax = figures.estimates(ratio)
     assert ax.lines[0].get_xdata() == [1, 1]
     assert ax.get_xlabel().startswith("Ratio: days to next order")
+
+
+def test_a_difference_says_what_it_is_from_when_and_where_the_truth_lies():
+    truth = pl.DataFrame({"group": "1 - 0", "duration_days": [0.0, 20.0], "difference": [0.0, 0.1]})
+    ax = figures.difference(WAITING, until=30, band=False, truth=truth, since="eligibility")
+    assert "Difference in the share of customers not yet back, 95 % interval" in words(ax)
+    assert ax.get_xlabel() == "Days since eligibility, n = 90"
+    assert "1 - 0" in words(ax)
+    assert len(ax.collections) == 1
+    assert [line.get_ydata().tolist() for line in ax.lines if line.get_color() == INK] == [[0.0, 0.1]]

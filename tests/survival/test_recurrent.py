@@ -15,6 +15,7 @@ from shoptoolkit.survival import (
     mean_cumulative_orders_difference,
     repurchase_spells,
 )
+from shoptoolkit.survival.recurrent import orders_by
 
 
 def shop_of(seed, customers=60, *, days=120, rate=0.05, shape=1.5, whole=True):
@@ -210,3 +211,39 @@ def test_one_customer_alone_tells_no_error():
     orders, curve = mean_cumulative_orders(spells).table, kaplan_meier(spells, cluster="customer_id").table
     for column in (orders["standard_error"], orders["high"], curve["standard_error"], curve["survival_low"]):
         assert column.to_list()[1:] == [None] * 3
+
+
+def test_an_amount_says_how_much_each_order_counts():
+    spells = shop_of(10, 80, days=20).with_columns(pounds=pl.int_range(pl.len()) % 7)  # all are watched for 20 days
+    totals = spells.group_by("customer_id").agg(pl.col("pounds").filter("repurchased").sum().cast(pl.Float64))["pounds"]
+    told = mean_cumulative_orders(spells, amount="pounds").at(20).row(0, named=True)
+    assert told["estimate"] == pytest.approx(totals.mean(), abs=1e-12)
+    assert told["standard_error"] == pytest.approx(totals.std(ddof=0) / np.sqrt(80), abs=1e-12)
+    each, ones = mean_cumulative_orders(spells).table, mean_cumulative_orders(spells.with_columns(one=1), amount="one")
+    assert ones.table.equals(each)
+
+
+def test_pseudo_values_have_the_mean_and_the_variance_of_the_estimate():
+    spells = shop_of(11, 90).with_columns(pounds=pl.int_range(pl.len()) % 5)
+    told = orders_by(spells, {"soon": 15, "late": 70}, by="country", amount="pounds")
+    curve = mean_cumulative_orders(spells, by="country", amount="pounds").at([15, 70])
+    means = told.group_by("group").agg(pl.col("soon", "late").mean()).sort("group").select("soon", "late").to_numpy()
+    np.testing.assert_allclose(means.ravel(), curve["estimate"], atol=1e-12)
+    errors = told.group_by("group").agg(pl.col("soon", "late").std(ddof=0) / pl.len().sqrt()).sort("group")
+    np.testing.assert_allclose(errors.select("soon", "late").to_numpy().ravel(), curve["standard_error"], atol=1e-12)
+    orders = (
+        spells.filter(pl.col("repurchased") & (pl.col("stop_days") <= 15))
+        .group_by("customer_id")
+        .agg(pl.col("pounds").sum())
+    )
+    both = told.join(orders, on="customer_id", how="left").fill_null(0)  # nobody is lost before day 20
+    np.testing.assert_allclose(both["soon"], both["pounds"], atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("amount", "message"),
+    [(pl.lit("x"), "'pounds' is String; amounts must be numbers"), (pl.lit(-1), "'pounds' is null, infinite or below")],
+)
+def test_a_wrong_amount_is_refused(amount, message):
+    with pytest.raises(ContractError, match=message):
+        mean_cumulative_orders(shop_of(12).with_columns(pounds=amount), amount="pounds")
