@@ -21,7 +21,7 @@ from shoptoolkit.contract.check import check_level, check_number, choose, listed
 from shoptoolkit.contract.show import html_table
 from shoptoolkit.incrementality.crossfit import Folds, cross_chances, deal, grow
 from shoptoolkit.incrementality.door import MEASURES, QUESTION
-from shoptoolkit.incrementality.joint import joint
+from shoptoolkit.incrementality.joint import joints
 from shoptoolkit.incrementality.sensitivity import Score, bounds, gains, robustness, score
 from shoptoolkit.trees.encoding import Encoder
 
@@ -161,7 +161,7 @@ def observational(
         "horizon_days": horizon_days or getattr(frame, "window_days", None),
         "level": level,
     }
-    apart = joint(table, arm="with", control="without", metrics=[_OUTCOME])
+    ((_, _, apart),) = joints(table.rename({id: "customer_id"}), control="without", numbers=[_OUTCOME])
     naive = apart.row({_OUTCOME: 1.0}, **words, method="difference in means, not adjusted")
     words |= {"method": f"doubly robust, lines and boosted trees, {folds} folds"}
     if few := _too_few(table):

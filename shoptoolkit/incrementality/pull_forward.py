@@ -16,11 +16,10 @@ import polars as pl
 from shoptoolkit.contract import ContractError, EstimateTable, to_polars
 from shoptoolkit.contract.check import check_level, check_number
 from shoptoolkit.incrementality.door import MEASURES, QUESTION
-from shoptoolkit.incrementality.joint import Joint, joint, words_of
+from shoptoolkit.incrementality.joint import Joint, joints, words_of
 from shoptoolkit.incrementality.repurchase import ESTIMANDS, since_start, with_covariates
 from shoptoolkit.survival.recurrent import orders_by
 
-_FLIGHT, _AFTER = {"flight": 1.0}, {"flight": -1.0, "horizon": 1.0}
 _LEAST = 10  # customers of an arm who are watched to the horizon
 _BORROWED = {
     "question": "Did the ad borrow from later?",
@@ -123,15 +122,13 @@ def pull_forward(
         timezone=timezone,
         metric=metric,
     )
-    days = {"flight": flight_days, "horizon": horizon_days}
+    days = {f"{metric} in the flight": flight_days, f"{metric} to the horizon": horizon_days}
     totals = orders_by(spells, days, by="arm", amount=metric).rename({"group": "arm"})
     totals, names = with_covariates(totals, covariates)
     followed = _followed(spells)
     told = {"estimand": ESTIMANDS[start], "metric": metric, "level": level, "group": "all"}
     rows: list[dict[str, Any]] = []
-    for arm in sorted(set(followed) - {control}):
-        both = totals.filter(pl.col("arm").is_in([arm, control]))
-        added = joint(both, arm=arm, control=control, metrics=list(days), covariates=names)
+    for _, arm, added in joints(totals, control=control, numbers=list(days), covariates=names):
         watched = {name: followed[name] for name in (arm, control)}
         added = replace(added, reason=added.reason or _too_short(watched, horizon_days))
         words = told | {"contrast": f"{arm} - {control}", "method": _method(watched, horizon_days, names)}
@@ -142,19 +139,20 @@ def pull_forward(
 def _rows(added: Joint, words: dict[str, Any], flight: int, horizon: int) -> Iterator[dict[str, Any]]:
     """In flight, after it, net, and the share, of an arm."""
     metric = words["metric"]
+    flown, whole = f"{metric} in the flight", f"{metric} to the horizon"
     words = words | {"question": QUESTION, "measure": MEASURES.get(metric, metric), "horizon_days": horizon}
-    yield added.row(_FLIGHT, **words | {"horizon_days": flight})
-    yield added.row(_AFTER, **words | {"metric": f"{metric} after the flight"})
-    yield added.row({"horizon": 1.0}, **words)
+    yield added.row({flown: 1.0}, **words | {"horizon_days": flight})
+    yield added.row({flown: -1.0, whole: 1.0}, **words | {"metric": f"{metric} after the flight"})
+    yield added.row({whole: 1.0}, **words)
     share = words | _BORROWED | ({} if metric == "orders" else {"metric": f"pull-forward of {metric}"})
-    won = added.row(_FLIGHT, **words)
+    won = added.row({flown: 1.0}, **words)
     if won["verdict"] == "ok" and won["low"] <= 0 <= won["high"]:
         reason = (
             f"what the flight added, {won['estimate']:.3g} ({won['low']:.3g} to {won['high']:.3g}) per customer, is "
             "not told from 0, so there is nothing to divide by. Look at the net row, or take more customers."
         )
         added = replace(added, reason=reason)
-    yield added.ratio({"flight": 1.0, "horizon": -1.0}, _FLIGHT, **share)
+    yield added.ratio({flown: 1.0, whole: -1.0}, {flown: 1.0}, **share)
 
 
 def _followed(spells: pl.DataFrame) -> dict[str, pl.Series]:
@@ -169,15 +167,14 @@ def _too_short(followed: dict[str, pl.Series], horizon: int) -> str | None:
     arm = min(watched, key=lambda one: watched[one])
     if watched[arm] >= _LEAST:
         return None
-    most = min(days[_LEAST - 1] if len(days) >= _LEAST else 0 for days in followed.values())
-    mend = f"take horizon_days <= {most:g}, or wait" if most else "take more customers"
+    most = min(days[_LEAST - 1] for days in followed.values())
     return (
         f"only {watched[arm]} of {len(followed[arm]):,} customers of {arm!r} are followed to day {horizon}, and at "
-        f"least {_LEAST} are needed; {mend}."
+        f"least {_LEAST} are needed; take horizon_days <= {most:g}, or wait."
     )
 
 
 def _method(followed: dict[str, pl.Series], horizon: int, names: list[str]) -> str:
     is_whole = all((days >= horizon).all() for days in followed.values())
     means = "difference in means" if is_whole else "difference in mean cumulative orders"
-    return words_of(means, {"covariates": names})
+    return words_of(means, names)

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 import numpy as np
 import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 from scipy import stats
 
 from shoptoolkit import features, simulate
@@ -130,7 +131,7 @@ def test_it_finds_the_truth_of_the_simulator_and_the_totals_of_outcomes():
         covariates=made,
     ).table
     assert sharp["standard_error"][2] < 0.95 * told.table["standard_error"][2]
-    assert sharp["method"][0] == "difference in means, adjusted for pre_orders in each arm"
+    assert sharp["method"][0] == "difference in means, adjusted for pre_orders (interacted, HC2)"
 
 
 def test_rows_names_and_currency_do_not_decide():
@@ -158,8 +159,7 @@ def test_a_horizon_that_too_few_reach_is_refused_with_the_day_to_take():
     assert rows["verdict"].to_list() == ["refused"] * 4
     assert "are followed to day 40, and at least 10 are needed; take horizon_days <= 39, or wait" in rows["reason"][0]
     few = told_of(orders, people.group_by("arm").head(9), as_of=START + timedelta(days=60)).table
-    assert "of 9 customers of " in few["reason"][0]
-    assert "take more customers" in few["reason"][0]
+    assert few["reason"][3] == "only 9 customers in 'ad'; an interval needs at least 10."
 
 
 def test_nobody_ordering_in_the_flight_is_refused():
@@ -167,7 +167,7 @@ def test_nobody_ordering_in_the_flight_is_refused():
     late = orders.filter(pl.col("ordered_at") >= START + timedelta(days=FLIGHT))
     rows = told_of(late, people).table
     assert rows["verdict"].to_list() == ["refused", "ok", "ok", "refused"]
-    assert "the same for every customer" in rows["reason"][0]
+    assert rows["reason"][0] == "All customers have the same orders in the flight; was it measured?"
 
 
 @pytest.mark.parametrize(
@@ -193,7 +193,7 @@ def test_three_arms_are_each_compared_with_the_control():
     told = told_of(orders, arms).table
     assert told["contrast"].unique(maintain_order=True).to_list() == ["ad - none", "b - none"]
     alone = told_of(orders, arms.filter(pl.col("arm") != "b")).table
-    assert told.filter(contrast="ad - none").equals(alone)
+    assert_frame_equal(told.filter(contrast="ad - none"), alone, rel_tol=1e-9, abs_tol=1e-12)
 
 
 @pytest.mark.certify
