@@ -26,7 +26,7 @@ def split_p_value(counts: npt.ArrayLike, expected: npt.ArrayLike, covariance: np
     from scipy.special import bdtr, bdtrc, chdtrc
 
     n, due = np.asarray(counts, dtype=float), np.asarray(expected, dtype=float)
-    total = n.sum()
+    total = int(n.sum())
     if ((due <= 0) & (n > 0)).any():
         return 0.0
     if due.min() < _FEW:

@@ -121,7 +121,7 @@ def open_log(
     """
     if isinstance(source, str) and source in SETS:
         if (known := LOGS.get(source)) is None:
-            told = f"source is {source!r}, a {SETS[source].returns}: no log, since it knows neither customers nor times"
+            told = f"source is {source!r}, a {SETS[source].returns}: no log, since it knows no times"
             raise ValueError(f"{told}. Take datasets.load({source!r}); logs are {', '.join(LOGS)}.")
         if query or columns or kinds or clock:
             told = f"query is {query!r}, columns is {columns}, kinds is {kinds} and clock is {clock!r}"

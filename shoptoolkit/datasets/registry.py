@@ -158,7 +158,7 @@ SETS: dict[str, DataSet] = LOGS | {
     ),
     "hillstrom": DataSet(
         name="hillstrom",
-        returns="Outcomes",
+        returns="table of Outcomes",
         licence="posted by the publisher for anyone to analyse, no licence stated",
         citation="Hillstrom (2008), The MineThatData E-Mail Analytics and Data Mining Challenge, 20 March 2008",
         publisher="Kevin Hillstrom, MineThatData",
@@ -191,7 +191,7 @@ def available() -> pl.DataFrame:
     Returns
     -------
     pl.DataFrame
-        One row per set: name, returns (the contract of its frame), rows, licence, citation, publisher, timezone,
+        One row per set: name, returns (what `load` gives), rows, licence, citation, publisher, timezone,
         currency, history_known (is each customer's first order ever in the log?), first_day, last_day (local dates);
         null from timezone on where the set is no log.
     """

@@ -7,6 +7,7 @@ from shoptoolkit.incrementality.ledger import Adjusted, adjust, ledger
 from shoptoolkit.incrementality.lift import lift
 from shoptoolkit.incrementality.moments import Moments, moments
 from shoptoolkit.incrementality.outcomes import ExperimentOutcomes, outcomes
+from shoptoolkit.incrementality.over_time import OverTime, lift_over_time
 from shoptoolkit.incrementality.power import minimum_effect, power
 from shoptoolkit.incrementality.split import SplitCheck, check_split
 from shoptoolkit.incrementality.value import incremental_value
@@ -15,6 +16,7 @@ __all__ = [
     "Adjusted",
     "ExperimentOutcomes",
     "Moments",
+    "OverTime",
     "SplitCheck",
     "adjust",
     "cannibalisation",
@@ -24,6 +26,7 @@ __all__ = [
     "ledger",
     "lift",
     "lift_on_exposed",
+    "lift_over_time",
     "minimum_effect",
     "moments",
     "outcomes",

@@ -80,7 +80,7 @@ def followed(
         "assigned": len(people),
         "never eligible": len(people) - len(started),
         "window not over by as_of": len(started) - len(mature),
-        f"started within {pre_days:g} days of the log's beginning": len(mature) - len(kept),
+        f"log begins later than {pre_days:g} days before the start": len(mature) - len(kept),
         "kept": len(kept),
     }
     return kept, pl.DataFrame({"what": list(parts), "n_customers": list(parts.values())})

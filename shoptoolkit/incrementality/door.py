@@ -137,8 +137,9 @@ def metrics_of(metrics: str | Iterable[str] | Mapping[str, Any]) -> dict[str, tu
 
 def once(table: pl.DataFrame, *, name: str = "outcomes", mend: str = "Sum them to one row each.") -> None:
     """Raise ContractError, which lists them, where customers have several rows or arms."""
-    if not len(twice := table.filter(pl.col("customer_id").is_duplicated())):
+    if table["customer_id"].n_unique() == len(table):  # a fifth of the time of what follows
         return
+    twice = table.filter(pl.col("customer_id").is_duplicated())
     arms = twice.group_by("customer_id").agg(pl.col("arm").unique().sort()).sort("customer_id")
     both = arms.filter(pl.col("arm").list.len() > 1)
     who = both if len(both) else arms

@@ -239,40 +239,39 @@ def gathered(
     """Fields of `Moments` from rows, one per customer."""
     names = list(dict.fromkeys(names))
     centre = table.select(pl.col(names).min())  # a value of its own, so that a constant column is exactly 0
-    keys = {"group": by, "stratum": strata, "arm": "arm"}
+    keys = {key: one for key, one in zip(_KEY, (by, strata, "arm")) if one}
     units = table.select(
-        *(
-            (pl.col(one).cast(pl.String).fill_null("unknown") if one else pl.lit("all")).alias(key)
-            for key, one in keys.items()
-        ),
+        *(pl.col(one).cast(pl.String).fill_null("unknown").alias(key) for key, one in keys.items()),
         *([pl.col(cluster).alias("cluster")] if cluster else []),
         pl.lit(1.0).alias(SIZE),
         *(pl.col(name) - centre[name][0] for name in names),
     )
     if cluster:
-        units = _clusters(units, cluster)
-    parts = (
-        units.sort(_KEY).partition_by(_KEY, as_dict=True) if by or strata else units.partition_by(_KEY, as_dict=True)
-    )
+        units = _clusters(units, list(keys), cluster)
+    cells = {}
+    for found, part in sorted(units.partition_by(*keys, as_dict=True).items()):
+        told = dict(zip(keys, found))
+        group, stratum, arm = (str(told.get(key, "all")) for key in _KEY)
+        cells[group, stratum, arm] = _cell(part.select(SIZE, *names).to_numpy(), keep_rows)
     return {
         "names": tuple(names),
         "centre": centre.to_numpy()[0],
-        "cells": {key: _cell(part.select(SIZE, *names).to_numpy(), keep_rows) for key, part in sorted(parts.items())},
+        "cells": cells,
         "units": "clusters" if cluster else SIZE,
     }
 
 
-def _clusters(units: pl.DataFrame, cluster: str) -> pl.DataFrame:
+def _clusters(units: pl.DataFrame, keys: Sequence[str], cluster: str) -> pl.DataFrame:
     """Sums by cluster; each must lie in one arm and stratum, or it was not what was assigned."""
     if missing := units["cluster"].null_count():
         raise ContractError(f"outcomes: {cluster!r} is null in {missing:,} rows; every customer needs a cluster.")
-    places = units.group_by("cluster").agg(arms=pl.col("arm").n_unique(), strata=pl.col("stratum").n_unique())
-    if len(torn := places.filter((pl.col("arms") > 1) | (pl.col("strata") > 1)).sort("cluster")):
+    places = units.group_by("cluster").agg(pl.col([key for key in keys if key != "group"]).n_unique())
+    if len(torn := places.filter(pl.any_horizontal(pl.exclude("cluster") > 1)).sort("cluster")):
         raise ContractError(
             f"outcomes: {len(torn):,} of {cluster!r} are in several arms or strata (e.g. {torn['cluster'][0]!r}), "
             "so clusters were not what was assigned. If customers were, leave cluster= out."
         )
-    return units.group_by(*_KEY, "cluster").agg(pl.exclude(*_KEY, "cluster").sum()).sort("cluster")
+    return units.group_by(*keys, "cluster").agg(pl.exclude(*keys, "cluster").sum()).sort("cluster")
 
 
 def _cell(rows: Floats, keep_rows: bool) -> Cell:

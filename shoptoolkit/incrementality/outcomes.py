@@ -11,6 +11,7 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 import polars as pl
+import polars.selectors as cs
 
 from shoptoolkit import features
 from shoptoolkit.contract import ContractError, Events, Requests, require
@@ -74,17 +75,12 @@ class ExperimentOutcomes:
         return "\n".join([f"Outcomes over {self.window_days:g} days from {self.start}", *lines])
 
     def _repr_html_(self) -> str:
-        means = self.table.select("arm", pl.col(self._numbers())).group_by("arm").agg(pl.len().alias("n"), _MEANS)
-        note = "; ".join(f"{n:,} {what}" for what, n in self.account.rows())
-        title = f"Means over {self.window_days:g} days from {self.start}"
-        return html_table(means.sort("arm"), title=title, note=note)
-
-    def _numbers(self) -> list[str]:
-        told = self.table.drop("customer_id", "cluster", strict=False)
-        return [name for name, kind in told.schema.items() if kind.is_numeric() or kind == pl.Boolean]
+        means = self.table.group_by("arm").agg(pl.len().alias("n"), _NUMBERS.mean()).sort("arm")
+        note = "; ".join(f"{n:,} {what}" for what, n in self.account.rows() if n)
+        return html_table(means, title=f"Means over {self.window_days:g} days from {self.start}", note=note)
 
 
-_MEANS = pl.exclude("arm").mean()
+_NUMBERS = (cs.numeric() | cs.boolean()) - cs.by_name("customer_id", "cluster", "probability", require_all=False)
 
 
 def outcomes(
@@ -118,8 +114,8 @@ def outcomes(
         whose source is one of `paid`), "organic_orders" (the other ones), "watch_minutes", and rows of a kind:
         "impressions", "clicks", "views", "watches", "searches", "carts", "checkouts", "purchases" (lines), "refunds".
     pre_days
-        Each metric is also told over so many days before the start, as pre_<metric>, from rows known before the start.
-        0: not told.
+        Each metric is also told over so many days before the start, as pre_<metric>, from rows known before the start;
+        customers for whom the log begins later (by more than a day) are left out. 0: not told.
     start
         "assigned_at"; or "eligible_at" (ghost ads): the eligible of both arms, from when they first would have been
         exposed. Then rows between assignment and eligibility count as before.

@@ -374,6 +374,18 @@ def test_an_arm_dealt_at_several_chances_is_refused():
     assert found["session entry"]["verdict"] == "ok"
 
 
+def test_a_holdout_that_was_not_dealt_as_planned_is_refused():
+    arms = {who: "ads" if who % 10 else "control" for who in range(400)}
+    odd = dealt(arms).with_columns(probability=0.5)
+    found = told(PLAIN, assignments=odd, horizon_days=20)
+    assert found["holdout"]["reason"].startswith(
+        "Sample ratio mismatch: of 400 customers 40 in 'control' (planned 200)"
+    )
+    assert found["session entry"]["verdict"] == "ok"
+    sound = odd.with_columns(probability=pl.when(pl.col("arm") == "ads").then(0.9).otherwise(0.1))
+    assert not told(PLAIN, assignments=sound, horizon_days=20)["holdout"]["reason"].startswith("Sample")
+
+
 def test_too_few_customers_or_no_order_are_refused():
     found = told(PLAIN, assignments=dealt({1: "ads", 3: "ads", 5: "control", 4: "control"}), horizon_days=20)
     assert found["holdout"]["reason"] == "2 control customers have 0 orders; it takes 2 customers and an order."

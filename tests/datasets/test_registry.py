@@ -10,9 +10,9 @@ from shoptoolkit.datasets.registry import find, home
 
 def test_every_set_tells_its_licence_its_clock_and_whether_it_knows_first_orders():
     sets = available()
-    assert sets["name"].to_list() == ["online_retail", "cdnow", "online_shoppers"]
-    assert sets["rows"].to_list() == [541_909, 69_659, 12_330]
-    assert sets["history_known"].to_list() == [False, True, None]  # the last is no log
+    assert sets["name"].to_list() == ["online_retail", "cdnow", "online_shoppers", "hillstrom"]
+    assert sets["rows"].to_list() == [541_909, 69_659, 12_330, 64_000]
+    assert sets["history_known"].to_list() == [False, True, None, None]  # the last two are no logs
     assert not any(sets.head(2).null_count().row(0))
 
 

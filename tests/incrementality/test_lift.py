@@ -342,6 +342,25 @@ def test_a_denominator_near_zero_is_refused():
     assert told.startswith("the mean of 'sessions' in 'ad' is within 4 standard errors of zero")
 
 
+def test_too_few_buyers_in_a_small_arm_are_refused():
+    random = np.random.default_rng(1)
+    treated, buys = dealt(random, 5_000, 0.1), random.random(5_000) < 0.01
+    frame = customers(treated, revenue=buys * random.lognormal(3, 1, 5_000), orders=random.poisson(1, 5_000))
+    why = reason(frame, "revenue")
+    assert "'revenue' in the smaller arm hangs on some" in why
+    assert "(winsorise=)" in why
+    assert row(frame)["verdict"] == "ok"
+    equal = frame.with_columns(arm=pl.Series(["ad", "none"] * 2_500))
+    assert row(equal, "revenue")["verdict"] == "ok"
+
+
+def test_a_group_without_an_arm_is_refused():
+    frame = shop(23, 900).filter((pl.col("region") != "west") | (pl.col("arm") == "none"))
+    table = told(frame, by="region", covariates="pre_orders")
+    assert table["verdict"].to_list() == ["ok"] * 4 + ["refused"] * 2
+    assert table["reason"][5].startswith("only 0 customers in 'ad'")
+
+
 def test_nothing_is_relative_to_zero():
     frame = of(orders=[1, 1, 2, -1, 3, 2, 0, -2] * 5)
     table = told(frame)
