@@ -85,8 +85,8 @@ def lift_on_exposed(
     and Stock 1997), or goes the wrong way; for placebo ads, arms whose shares of the exposed differ (p < 0.0005), as
     then the ad and the placebo were not shown to the same kind of customers.
 
-    Else refused as `lift` is, also where few buyers carry the metric in the smaller of unequal arms: split 90 to 10 with
-    20 buyers there, just enough for an answer, intervals of 95 % cover 0.91; split 75 to 25 with 20, 0.94 and more.
+    Else refused as `lift` is, also where few buyers carry the metric in the smaller of unequal arms. Where 1 % buy,
+    intervals of 95 % cover 0.93 in arms split 75 to 25 with 20 buyers in the smaller one, and 0.91 split 90 to 10.
 
     Raises
     ------
