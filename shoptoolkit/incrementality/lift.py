@@ -109,8 +109,9 @@ def lift(
     """
     check_level(level)
     choose("adjustment", adjustment, ("interacted", "pooled"))
-    choose("errors", errors or "hc2", ("hc2", "moments"))
-    choose("relative", relative or "fieller", ("fieller", "delta"))
+    for name, one, allowed in (("errors", errors, ("hc2", "moments")), ("relative", relative, ("fieller", "delta"))):
+        if one is not None:
+            choose(name, one, allowed)
     asked, covariates = metrics_of(metrics), listed(covariates, name="covariates")
     options: dict[str, Any] = {"strata": strata, "cluster": cluster, "by": by, "winsorise": winsorise}
     if isinstance(outcomes, Moments):

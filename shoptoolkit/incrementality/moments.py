@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from shoptoolkit.contract import ContractError
+from shoptoolkit.contract import ContractError, to_polars
 from shoptoolkit.contract.arrays import Floats
 from shoptoolkit.contract.check import listed
 from shoptoolkit.contract.show import html_table
@@ -83,7 +83,7 @@ class Moments:
     @classmethod
     def from_sums(
         cls,
-        table: pl.DataFrame,
+        table: Any,
         *,
         centre: Mapping[str, float],
         units: str = "customers",
@@ -110,7 +110,7 @@ class Moments:
         >>> Moments.from_sums(sums, centre={"orders": 0})
         Moments of orders: 90 customers in arms 'ad', 'none'
         """
-        names = tuple(name for name in centre if name != SIZE)
+        table, names = to_polars(table), tuple(name for name in centre if name != SIZE)
         every = ([SIZE] if units != SIZE else []) + list(names)
         keys = table.select(
             pl.col(key).cast(pl.String) if key in table.columns else pl.lit("all").alias(key) for key in _KEY
@@ -287,7 +287,12 @@ def _cell_of_sums(row: Mapping[str, Any], names: Sequence[str]) -> Cell:
         pairs = [[_either(row, one, other) for other in names] for one in names]
     except KeyError as error:
         raise ContractError(f"moments: {error.args[0]!r} missing. The sums have: {', '.join(row)}.") from error
-    mean, cross = sums / n, np.array(pairs, dtype=float) - np.outer(sums, sums) / n
+    squares = np.array(pairs, dtype=float)
+    if not n or n < 1 or not np.isfinite(squares).all() or not np.isfinite(sums).all():
+        raise ContractError(
+            f"moments: n is below 1, or a sum is null or infinite, in {dict(row)}; leave empty arms out."
+        )
+    mean, cross = sums / n, squares - np.outer(sums, sums) / n
     if names[0] != SIZE:
         mean, cross = np.append(1.0, mean), np.pad(cross, ((1, 0), (1, 0)))
     return Cell(n=int(n), mean=mean, cross=cross)

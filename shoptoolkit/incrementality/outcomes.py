@@ -24,7 +24,6 @@ from shoptoolkit.incrementality.assigned import assigned, followed
 from shoptoolkit.incrementality.door import COVARIATE
 
 _KINDS = {f"{kind}{'es' if kind.endswith('ch') else 's'}": kind for kind in EVENT_KINDS}  # as features name them
-_SPAN = ("customer_id", "started_at", "matured_at")
 _FIRST = ("customer_id", "arm", "started_at", "matured_at")
 _SPENT = ("experiment_id", "assigned_at", "eligible_at", "exposed_at")  # what the window has made use of
 _MICROSECONDS = 1_000_000
@@ -48,7 +47,8 @@ _OF_ROWS: dict[str, pl.Expr] = {name: (pl.col("event") == kind).sum().cast(pl.In
 _WATCHED = (pl.col("watch_seconds").fill_null(0) * _MICROSECONDS).round().cast(pl.Int64).sum()
 _OF_ROWS["watch_minutes"] = _WATCHED / (60 * _MICROSECONDS)
 _NEEDS = {"paid_orders": "source", "organic_orders": "source", "watch_minutes": "watch_seconds"}
-_NONE = {"converted": False, "revenue": 0.0, "gross_revenue": 0.0, "watch_minutes": 0.0}
+_NONE = {"converted": pl.lit(False)} | dict.fromkeys(("revenue", "gross_revenue", "watch_minutes"), pl.lit(0.0))
+_ZERO = pl.lit(0, pl.Int64)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -177,13 +177,16 @@ def outcomes(
     table = kept.select(*_FIRST, pl.exclude(*_FIRST, *_SPENT)).sort("customer_id")
     if taken := [name for name in wanted if name in table.columns]:
         raise ContractError(f"assignments: they have a column {taken[0]!r}, as the outcomes would; rename or drop it.")
-    span = table.select(_SPAN)
-    table = _joined(table, _counted(log, span, wanted, paid))
+    start_of = pl.col("started_at")
+    near = log.filter(pl.col("event").is_in(_kinds(wanted))).join(
+        table.select("customer_id", start_of), on="customer_id"
+    )
+    seen = near.filter(pl.col("at") < start_of + timedelta(days=window_days))
+    table = _joined(table, _counted(seen, start_of, wanted, paid))
     if pre_days:
-        known = log.join(span, on="customer_id").filter(arrival(log.columns) < pl.col("started_at")).select(log.columns)
-        first = pl.col("started_at") - timedelta(days=pre_days)
-        before = _counted(known, span.with_columns(first, matured_at="started_at"), wanted, paid)
-        table = _joined(table, before.rename({name: f"{COVARIATE}{name}" for name in wanted}))
+        known = near.filter(arrival(near.columns) < start_of)
+        before = _counted(known, start_of - timedelta(days=pre_days), wanted, paid)
+        table = _joined(table, before, mark=COVARIATE)
     if covariates is not None:
         table = _measured(table, require(covariates, Requests))
     return ExperimentOutcomes(table=table, account=account, window_days=float(window_days), start=start)
@@ -200,33 +203,29 @@ def _asked(metrics: list[str], columns: list[str]) -> list[str]:
     return list(dict.fromkeys(metrics))
 
 
-def _counted(log: pl.DataFrame, span: pl.DataFrame, wanted: list[str], paid: list[str]) -> pl.DataFrame:
-    """The metrics of every customer of the span, from rows in [started_at, matured_at)."""
+def _kinds(wanted: list[str]) -> list[str]:
+    """The kinds of events that the metrics look at."""
+    kinds = {_KINDS.get(name, "watch") for name in wanted if name in _OF_ROWS}
+    return sorted(kinds | ({"purchase", "refund"} if set(wanted) & set(_OF_ORDERS) else set()))
+
+
+def _counted(rows: pl.DataFrame, first: pl.Expr, wanted: list[str], paid: list[str]) -> pl.DataFrame:
+    """The metrics of each customer who has rows, from `first` on; rows before it tell what refunds belong to."""
     of_orders = {name: _OF_ORDERS[name](paid) for name in wanted if name in _OF_ORDERS}
     of_rows = {name: _OF_ROWS[name] for name in wanted if name in _OF_ROWS}
-    counts = span.select("customer_id")
-    if of_orders:
-        lines = log.filter(moves_money()).join(span, on="customer_id").filter(pl.col("at") < pl.col("matured_at"))
-        if (lines["event"] == "purchase").any():
-            made = features.orders(lines.select(log.columns)).join(span, on="customer_id")
-            counts = _joined(
-                counts, _per_customer(made.filter(pl.col("ordered_at") >= pl.col("started_at")), of_orders)
-            )
-    if of_rows:
-        kinds = {_KINDS.get(name, "watch") for name in of_rows}
-        rows = log.filter(pl.col("event").is_in(sorted(kinds))).join(span, on="customer_id")
-        within = pl.col("at").is_between("started_at", "matured_at", closed="left")
-        counts = _joined(counts, _per_customer(rows.filter(within), of_rows))
-    zeros = (pl.lit(_NONE.get(name, 0)).alias(name) for name in wanted if name not in counts.columns)
-    return counts.with_columns(*zeros).with_columns(pl.col(name).fill_null(_NONE.get(name, 0)) for name in wanted)
+    counts = rows.filter(pl.col("at") >= first).group_by("customer_id").agg(**of_rows)
+    if of_orders and (rows["event"] == "purchase").any():
+        made = features.orders(rows.filter(moves_money()), keep="started_at").filter(pl.col("ordered_at") >= first)
+        counts = counts.join(made.group_by("customer_id").agg(**of_orders), on="customer_id", how="left")
+    zeros = (_NONE.get(name, _ZERO).alias(name) for name in wanted if name not in counts.columns)
+    return counts.with_columns(*zeros).select("customer_id", *wanted)
 
 
-def _per_customer(rows: pl.DataFrame, told: dict[str, pl.Expr]) -> pl.DataFrame:
-    return rows.group_by("customer_id").agg(**told)
-
-
-def _joined(table: pl.DataFrame, more: pl.DataFrame) -> pl.DataFrame:
-    return table.join(more, on="customer_id", how="left", maintain_order="left")
+def _joined(table: pl.DataFrame, counts: pl.DataFrame, *, mark: str = "") -> pl.DataFrame:
+    """The table with the counts, zeros for whoever has none."""
+    filled = (pl.col(f"{mark}{name}").fill_null(_NONE.get(name, _ZERO)) for name in counts.columns[1:])
+    renamed = counts.rename({name: f"{mark}{name}" for name in counts.columns[1:]})
+    return table.join(renamed, on="customer_id", how="left", maintain_order="left").with_columns(filled)
 
 
 def _measured(table: pl.DataFrame, measured: pl.DataFrame) -> pl.DataFrame:
@@ -240,7 +239,7 @@ def _measured(table: pl.DataFrame, measured: pl.DataFrame) -> pl.DataFrame:
         raise ContractError(f"covariates: 'customer_id' is {theirs}, and {ours} in the assignments; cast one.")
     if twice := int(measured["customer_id"].is_duplicated().sum()):
         raise ContractError(f"covariates: {twice:,} rows share their customer with another; pass one row for each.")
-    both = _joined(table, measured.rename(renamed))
+    both = table.join(measured.rename(renamed), on="customer_id", how="left", maintain_order="left")
     for wrong, what in (
         (both.filter(pl.col("as_of").is_null()), "have no row"),
         (both.filter(pl.col("as_of") > pl.col("started_at")), "were measured after they started"),

@@ -414,7 +414,10 @@ def test_clusters_that_were_assigned_must_be_named():
     [
         ({"adjustment": "lin"}, ValueError, "adjustment is 'lin'; it must be one of 'interacted', 'pooled'"),
         ({"errors": "hc3"}, ValueError, "errors is 'hc3'"),
-        ({"relative": "log"}, ValueError, "relative is 'log'"),
+        ({"relative": "log"}, ValueError, "relative is 'log'; it must be one of 'fieller', 'delta'"),
+        ({"relative": False}, ValueError, "relative is False"),
+        ({"covariates": "pre_region"}, ContractError, "'pre_region' missing"),
+        ({"covariates": "sessions"}, ValueError, "rename it to 'pre_sessions'"),
         ({"level": 95}, ValueError, "level is 95"),
         ({"winsorise": 99}, ValueError, "winsorise is 99; it must be a quantile between 0.5 and 1"),
         ({"winsorise": 0.9, "metrics": RATIO}, ValueError, "'per session' is a ratio; cut its columns"),

@@ -166,6 +166,11 @@ def test_sums_that_lack_a_column_are_an_error():
     table = sums(shop(9), {"revenue": 0})
     with pytest.raises(ContractError, match="'sum__orders' missing"):
         Moments.from_sums(table, centre={"revenue": 0, "orders": 0})
+    for wrong in ({"n": 0}, {"sum__revenue": None}, {"sum__revenue__revenue": float("nan")}):
+        with pytest.raises(ContractError, match=r"n is below 1, or a sum is null or infinite.*leave empty arms out"):
+            Moments.from_sums(
+                table.with_columns(**{name: pl.lit(one) for name, one in wrong.items()}), centre={"revenue": 0}
+            )
     with pytest.raises(ContractError, match="'sum__revenue__revenue' missing"):
         Moments.from_sums(table.drop("sum__revenue__revenue"), centre={"revenue": 0})
 

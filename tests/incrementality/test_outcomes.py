@@ -342,7 +342,9 @@ def test_a_metric_whose_column_the_log_lacks_is_an_error():
 
 
 def test_a_log_without_a_purchase_gives_zeros():
-    assert told(PLAIN.filter(event="view"), "orders", "converted", "revenue")[0] == (0, False, 0.0)
+    table = found(PLAIN.filter(event="view")).table
+    assert table.select("orders", "converted", "revenue").row(0) == (0, False, 0.0)
+    assert table.schema == found(PLAIN).table.schema
 
 
 # ---- the simulated shop ---------------------------------------------------------------------------------------------
