@@ -47,7 +47,7 @@ class Question(NamedTuple):
         pairs = [(one, other) for one, other in found.values() if one and other]
         reason = reason or self.refusal(arm, found, pairs)
         weights = {name: self.held.weights(*pair) for name, pair in self.metrics.items()}
-        reasons = {name: reason or self._weak(name, arm, pairs) for name in weights}
+        reasons = {name: reason or self.weak(name, arm, pairs) for name in weights}
         good = [name for name in weights if not reasons[name]]
         if good:
             tops, bottoms = (np.column_stack([weights[name][side] for name in good]) for side in (0, 1))
@@ -84,7 +84,7 @@ class Question(NamedTuple):
             )
         return None
 
-    def _weak(self, name: str, arm: str, pairs: Pairs) -> str | None:
+    def weak(self, name: str, arm: str, pairs: Pairs) -> str | None:
         """Why a ratio has no linear approximation, or a mean no law of large numbers, if so."""
         top, bottom, base = self.held.weights(*self.metrics[name])
         cells = [merged(pair[place] for pair in pairs) for place in (0, 1)]

@@ -27,6 +27,8 @@ def cannibalisation(
     organic: str = "organic_orders",
     net: str = "orders",
     covariates: str | Iterable[str] = (),
+    strata: str | None = None,
+    cluster: str | None = None,
     by: str | None = None,
     level: float = 0.95,
 ) -> EstimateTable:
@@ -44,6 +46,10 @@ def cannibalisation(
         What their sum is called.
     covariates
         Columns known before, named "pre_...": each arm has a regression of its own on them.
+    strata
+        Column of strata known before the experiment: arms are compared within them and weighed by their customers.
+    cluster
+        Column of what was assigned, where that was not the customer (households, regions).
     by
         Column of groups known before the experiment, such as new and loyal: an answer for each, and how much later
         groups differ from earlier ones.
@@ -62,7 +68,8 @@ def cannibalisation(
     -----
     Paid and organic orders are of the same customers, so their errors are correlated; the sums and quotients know it.
     Shares have Fieller's set: where paid orders hardly rose it is two rays or any number. Bounds of the difference of
-    two shares are put together from those of both (Zou 2007), and refused where a set is no interval.
+    two shares are put together from those of both (Zou 2007), and refused where a set is no interval. Else refused as
+    `lift` is.
 
     What is taken is what would have come, organically, in the outcomes' window: orders displaced and orders pulled
     forward within it. Those pulled forward from after the window count as new; take one that ends after they are paid
@@ -89,11 +96,11 @@ def cannibalisation(
     [('organic_orders', -0.2), ('orders', 0.4), ('taken from organic', 0.333), ('on top', 0.667)]
     """
     check_level(level)
-    known = listed(covariates, name="covariates")
-    told = {"level": level, "method": words_of("as assigned", known)}
+    how: dict[str, Any] = {"covariates": listed(covariates, name="covariates"), "strata": strata, "cluster": cluster}
+    told = {"level": level, "method": words_of("as assigned", **how)}
     told |= {"horizon_days": getattr(outcomes, "window_days", None)}
     found: dict[str, list[list[dict[str, Any]]]] = {}
-    for group, arm, both in joints(outcomes, control=control, numbers=[paid, organic], covariates=known, by=by):
+    for group, arm, both in joints(outcomes, control=control, numbers=[paid, organic], by=by, **how):
         words = told | {"group": group, "contrast": f"{arm} - {control}"}
         found.setdefault(arm, []).append(list(_rows(both, paid, organic, net, words)))
     rows: list[dict[str, Any]] = []

@@ -7,7 +7,7 @@ weighted sum of the numbers and any quotient of two.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ from shoptoolkit.incrementality.answers import Question
 from shoptoolkit.incrementality.door import metrics_of, others
 from shoptoolkit.incrementality.lift import counted
 from shoptoolkit.incrementality.means import compare
-from shoptoolkit.incrementality.moments import Cell, Moments
+from shoptoolkit.incrementality.moments import Cell, Moments, merged
 from shoptoolkit.incrementality.ratios import ratio_row
 
 Weights = Mapping[str, float]
@@ -28,20 +28,22 @@ Weights = Mapping[str, float]
 class Joint:
     """One arm less the control, in a group.
 
-    `pair`: moments of the two arms. `reason`: why there is no saying, if so; its rows are then refused.
+    `pairs`: moments of the two arms, in each stratum. `reason`: why there is no saying, if so; `weak`: name -> why
+    there is none of that number. Their rows are refused.
     """
 
     held: Moments
-    pair: tuple[Cell, ...]
+    pairs: Sequence[tuple[Cell, Cell]]
     covariates: Sequence[str]
     n: int
     reason: str | None
+    weak: Mapping[str, str]
 
     def row(self, weights: Weights, *, level: float, null: float | None = 0.0, **rest: Any) -> dict[str, Any]:
         """One row of Estimates for a weighted sum of differences; refused where all customers are alike in it."""
         told: dict[str, Any] = {"level": level, "n": self.n} | rest
-        if self.reason:
-            return refused_row(**told | {"reason": self.reason})
+        if reason := self._why_not(weights):
+            return refused_row(**told | {"reason": reason})
         ((value, variance, degrees),) = self._of(weights)
         if value == 0 == variance:
             what = " and ".join(weights)
@@ -53,8 +55,8 @@ class Joint:
     ) -> dict[str, Any]:
         """One row of Estimates for a quotient of weighted sums, with Fieller's set; refused where it divides by 0."""
         told: dict[str, Any] = {"level": level, "n": self.n} | rest
-        if self.reason:
-            return refused_row(**told | {"reason": self.reason})
+        if reason := self._why_not({**top, **bottom}):
+            return refused_row(**told | {"reason": reason})
         (above, one, _), (below, two, _) = self._of(top, bottom)
         if below == 0:
             return refused_row(**told | {"reason": f"The arms do not differ in {' and '.join(bottom)}."})
@@ -70,10 +72,14 @@ class Joint:
         """How much the arms differ in one number, and the variance of that."""
         return self._of({name: 1.0})[0][:2]
 
-    def totals(self, name: str) -> list[int]:
-        """The sums of a number of whole ones in the arm and in the control."""
+    def counts(self, name: str) -> list[tuple[int, int]]:
+        """In the arm and in the control: for how many customers a flag is 1, and how many there are."""
         place, centre = self.held.places([name])[0], float(self.held.centre[self.held.names.index(name)])
-        return [round(cell.n * float(cell.mean[place]) + centre * cell.customers) for cell in self.pair]
+        arms = [merged(cells) for cells in zip(*self.pairs)]
+        return [(round(one.n * one.mean[place] + centre * one.customers), one.customers) for one in arms]
+
+    def _why_not(self, names: Iterable[str]) -> str | None:
+        return self.reason or next((self.weak[name] for name in names if name in self.weak), None)
 
     def _of(self, *sums: Weights) -> list[tuple[float, float, float | None]]:
         """For each weighted sum the difference, its variance, and degrees of freedom; None where nothing varies."""
@@ -81,13 +87,12 @@ class Joint:
         for k, weights in enumerate(sums):
             tops[self.held.places(weights), k] = list(weights.values())
         per_customer = np.eye(len(tops), 1) @ np.ones((1, len(sums)))
-        pair = (self.pair[0], self.pair[1])
-        means = compare([pair], tops, per_customer, covariates=self.held.places(self.covariates))
+        means = compare(self.pairs, tops, per_customer, covariates=self.held.places(self.covariates))
         told: list[tuple[float, float, float | None]] = []
         for k, value in enumerate((means.value[0] - means.value[1]).tolist()):
             covariance = means.covariance[:, :, k]
             variance = float(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1])
-            varies = (means.parts[0, :, k] > means.floor[:, k]).any()
+            varies = (means.parts[:, :, k].sum(axis=0) > means.floor[:, k]).any()
             told.append((value, variance, means.freedom(k)) if varies else (value, 0.0, None))
         return told
 
@@ -97,34 +102,37 @@ def joints(
     *,
     control: str,
     numbers: Sequence[str],
+    beside: Sequence[str] = (),
     covariates: Sequence[str] = (),
+    strata: str | None = None,
     cluster: str | None = None,
     by: str | None = None,
 ) -> Iterator[tuple[str, str, Joint]]:
-    """Group, arm, and how the arm differs from the control; checked and refused as `lift` does."""
-    options: dict[str, Any] = {"strata": None, "cluster": cluster, "by": by, "winsorise": None}
-    held, metrics, reason = counted(outcomes, metrics_of(numbers), covariates, bool(covariates), None, **options)
-    asked = Question(held, control, metrics, covariates, False, None, 0.95)
+    """Group, arm, and how the arm differs from the control; checked and refused as `lift` does.
+
+    `numbers` are outcomes, which few customers must not carry alone; those `beside` them are not.
+    """
+    options: dict[str, Any] = {"strata": strata, "cluster": cluster, "by": by, "winsorise": None}
+    asked = metrics_of([*numbers, *beside])
+    held, asked, reason = counted(outcomes, asked, covariates, bool(covariates), None, **options)
+    question = Question(held, control, asked, covariates, False, None, 0.95)
     arms = others((arm for _, _, arm in held.cells), control)
     for group in dict.fromkeys(group for group, _, _ in held.cells):
         for arm in arms:
-            cells = [held.cells.get((group, "all", one)) for one in (arm, control)]
-            pair = tuple(cell for cell in cells if cell)
-            why = reason or asked.refusal(arm, {"all": cells}, [(pair[0], pair[-1])])
-            n = sum(cell.customers for cell in pair)
-            yield group, arm, Joint(held=held, pair=pair, covariates=covariates, n=n, reason=why)
+            names = dict.fromkeys(s for g, s, a in held.cells if g == group and a in (arm, control))
+            found = {s: [held.cells.get((group, s, one)) for one in (arm, control)] for s in names}
+            pairs = [(one, other) for one, other in found.values() if one and other]
+            why = reason or question.refusal(arm, found, pairs)
+            weak = {} if why else {name: told for name in numbers if (told := question.weak(name, arm, pairs))}
+            n = sum(cell.customers for pair in found.values() for cell in pair if cell)
+            yield group, arm, Joint(held=held, pairs=pairs, covariates=covariates, n=n, reason=why, weak=weak)
 
 
-def joint(table: Any, *, arm: str, control: str, metrics: Sequence[str], covariates: Sequence[str] = ()) -> Joint:
-    """How one arm differs from the control, of all customers."""
-    told = joints(table, control=control, numbers=metrics, covariates=covariates)
-    return next(both for _, one, both in told if one == arm)
-
-
-def words_of(method: str, covariates: Sequence[str], cluster: str | None = None) -> str:
+def words_of(method: str, covariates: Sequence[str], strata: str | None = None, cluster: str | None = None) -> str:
     """A method's name, with what else was asked of it."""
+    within = f" within {strata}" if strata else ""
     adjusted = f", adjusted for {', '.join(covariates)} (interacted, HC2)" if covariates else ""
-    return f"{method}{adjusted}{f', errors by {cluster}' if cluster else ''}"
+    return f"{method}{within}{adjusted}{f', errors by {cluster}' if cluster else ''}"
 
 
 def _added(one: Weights, by: float, two: Weights, by_two: float) -> dict[str, float]:

@@ -27,6 +27,8 @@ def incremental_value(
     revenue: str = "revenue",
     value: str | None = None,
     covariates: str | Iterable[str] = (),
+    strata: str | None = None,
+    cluster: str | None = None,
     by: str | None = None,
     level: float = 0.95,
 ) -> EstimateTable:
@@ -50,6 +52,10 @@ def incremental_value(
         `survival.customer_value` gives from what was known at its end.
     covariates
         Columns known before, named "pre_...": each arm has a regression of its own on them.
+    strata
+        Column of strata known before the experiment: arms are compared within them and weighed by their customers.
+    cluster
+        Column of what was assigned, where that was not the customer (households, regions).
     by
         Column of groups known before the experiment: an answer for each. `cost` must then be a column.
     level
@@ -67,7 +73,7 @@ def incremental_value(
     -----
     Revenue and cost are of the same customers, so their errors are correlated; profit and iroas know it. With a random
     cost iroas has Fieller's set, which need not be an interval where few customers carry the cost. Refused: cost and
-    iroas where nothing was spent. Of few buyers in a small arm, see `lift_on_exposed`.
+    iroas where nothing was spent. Else refused as `lift` is.
 
     Raises
     ------
@@ -92,13 +98,13 @@ def incremental_value(
     check_level(level)
     if isinstance(margin_share, bool) or not isinstance(margin_share, int | float) or not 0 < margin_share <= 1:
         raise ValueError(f"margin_share is {margin_share!r}; it must be above 0 and at most 1, e.g. 0.3.")
-    known = listed(covariates, name="covariates")
+    how: dict[str, Any] = {"covariates": listed(covariates, name="covariates"), "strata": strata, "cluster": cluster}
     numbers = list(dict.fromkeys([revenue, *([value] if value else [])]))
     frame = _with_cost(require(outcomes, Outcomes), cost, control, is_split=by is not None)
     told = {"question": QUESTION, "level": level, "horizon_days": getattr(outcomes, "window_days", None)}
-    told["method"] = words_of(f"as assigned, {'random' if isinstance(cost, str) else 'known'} cost", known)
+    told["method"] = words_of(f"as assigned, {'random' if isinstance(cost, str) else 'known'} cost", **how)
     rows: list[dict[str, Any]] = []
-    for group, arm, both in joints(frame, control=control, numbers=[*numbers, _COST], covariates=known, by=by):
+    for group, arm, both in joints(frame, control=control, numbers=numbers, beside=[_COST], by=by, **how):
         words = told | {"group": group, "contrast": f"{arm} - {control}"}
         rows += _rows(both, revenue, value, margin_share, words)
     return EstimateTable.from_rows(rows)

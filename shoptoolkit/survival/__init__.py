@@ -20,7 +20,15 @@ Column names are options, defaults the contract's. Times are days, intervals hav
 into groups, `cluster` names rows that depend on each other, `rng` is a seed or Generator. A result has a long `table`.
 """
 
-from shoptoolkit.survival.accuracy import Calibration, DCalibration, auc_at, brier, calibration, concordance, d_calibration
+from shoptoolkit.survival.accuracy import (
+    Calibration,
+    DCalibration,
+    auc_at,
+    brier,
+    calibration,
+    concordance,
+    d_calibration,
+)
 from shoptoolkit.survival.adapters import conversion_spells, win_price_spells
 from shoptoolkit.survival.cohort_fits import CohortFit, fit_cohorts
 from shoptoolkit.survival.cohorts import Cohorts, cohorts
@@ -32,7 +40,17 @@ from shoptoolkit.survival.differences import survival_difference
 from shoptoolkit.survival.hazard import HazardFit, fit_hazard, load_hazard
 from shoptoolkit.survival.landmarks import landmark_spells
 from shoptoolkit.survival.logrank import LogRank, logrank
-from shoptoolkit.survival.orders import Backtest, CustomerValue, OrdersFit, SpendFit, backtest, customer_value, fit_orders, fit_spend, summarise_orders
+from shoptoolkit.survival.orders import (
+    Backtest,
+    CustomerValue,
+    OrdersFit,
+    SpendFit,
+    backtest,
+    customer_value,
+    fit_orders,
+    fit_spend,
+    summarise_orders,
+)
 from shoptoolkit.survival.parametric import ParametricFit, fit_parametric
 from shoptoolkit.survival.pseudo_values import pseudo_values
 from shoptoolkit.survival.recurrent import mean_cumulative_orders, mean_cumulative_orders_difference

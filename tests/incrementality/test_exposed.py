@@ -168,6 +168,23 @@ def test_arms_that_were_not_dealt_as_planned_are_refused():
     assert row["reason"].startswith("Sample ratio mismatch")
 
 
+def test_a_small_arm_that_hangs_on_few_buyers_is_refused():
+    row = told(world(1, n=3_000, buyers=0.01, share=0.9))
+    assert row["reason"].startswith("'revenue' in the smaller arm hangs on some")
+
+
+def test_customers_dealt_within_strata_are_compared_within_them():
+    frame = world(2).with_columns(stratum=pl.when(pl.col("pre_x") > 0).then(pl.lit("high")).otherwise(pl.lit("low")))
+    row = told(frame, strata="stratum")
+    parts = frame.group_by("stratum", "arm").agg(pl.col("revenue", "exposed").mean()).sort("stratum", "arm")
+    share = frame["stratum"].value_counts().sort("stratum")["count"] / len(frame)
+    far = parts.group_by("stratum", maintain_order=True).agg(
+        pl.col("revenue", "exposed").first() - pl.col("revenue", "exposed").last()
+    )
+    assert row["estimate"] == pytest.approx((far["revenue"] * share).sum() / (far["exposed"] * share).sum(), rel=1e-9)
+    assert row["method"] == "Wald, one-sided non-compliance within stratum"
+
+
 def test_neither_order_nor_names_nor_currency_change_the_answer():
     frame = world(10, n=500)
     other = frame.sample(fraction=1, shuffle=True, seed=1).with_columns(
@@ -224,8 +241,8 @@ def test_intervals_hold_the_effect_on_those_who_complied(certify):
 def test_intervals_hold_and_tests_keep_their_size_where_one_in_a_hundred_buys(certify):
     def hits(seed):
         mean = np.exp(3 + 0.8**2 / 2)
-        some = told(world(seed, n=20_000, buyers=0.01, effect=1.0, share=0.9))
-        none = told(world(seed, n=20_000, buyers=0.01, effect=0.0, share=0.9))
+        some = told(world(seed, n=8_000, buyers=0.01, effect=1.0, share=0.75))
+        none = told(world(seed, n=8_000, buyers=0.01, effect=0.0, share=0.75))
         return [some["low"] <= 0.015 * mean <= some["high"], none["p_value"] > 0.05]
 
     certify(hits, level=0.95)
