@@ -102,9 +102,9 @@ def targeting_curve(
     TargetingCurve
         Its `estimates`, currency per customer: at each budget "targeted - nobody" (before the spend), "targeted -
         everybody" (after it), "targeted - by lot" (at the same spend) and the shadow price. Then the best cut, after
-        the spend, against nobody and everybody: the cut is chosen on four fifths of the customers and its value told
-        from the last fifth, each in turn, as the maximum of a curve is too good on the data that chose it; so is
-        `best_share`, which is only a place, and any other budget picked by looking at the curve: read the band there.
+        the spend, against nobody and everybody: as the maximum of a curve is too good on the data that chose it, the
+        customers are cut into five parts by lot, and on each but the first the value is told of the cut that was best
+        on the parts before it. The same goes for any budget picked by looking at the curve: read the band there.
         Intervals by the normal law, with the border as random as it is (the influence of a customer is psi less the
         shadow price x cost), refused where the pseudo-outcomes of those
         reached are worth fewer than 50 customers (as in `qini`), say a few buyers.
@@ -203,15 +203,17 @@ def _budgets(budget: float | Sequence[float] | None, ranked: pl.DataFrame) -> Fl
 class _Rule:
     """The rule at rising points of the spend: the means of worth, then of spend, of those reached; their covariance.
 
-    `spread`: sums of the distances of worth from its mean, and of their squares. The points `at` are those asked for;
-    `before` and `after` are where the margin of each begins and ends.
+    The points `at` are those asked for; `before` and `after` are where the margin of each begins and ends. `worths`: of
+    all customers in the order of reach; beyond each point lie those from `begins`, up to it (or tied) those to `ends`.
     """
 
     at: Ints
     before: Ints
     after: Ints
     share: Floats
-    spread: Floats
+    worths: Floats
+    begins: Ints
+    ends: Ints
     mean: Floats
     covariance: Floats
     n: int
@@ -233,8 +235,8 @@ class _Rule:
 
     def worth(self, before: int, after: int) -> float:
         """How many customers the spread of pseudo-outcomes between two points is worth."""
-        distances, squares = self.spread[:, after] - self.spread[:, before]
-        return float(distances**2 / squares) if squares > 0 else 0.0
+        between = self.worths[self.begins[before] : self.ends[after]]
+        return worth_of(between - between.mean())
 
     def row(self, coefficients: Floats, border: Floats, **rest: Any) -> dict[str, Any]:
         """A row for a sum of means, of which the part `border` is known."""
@@ -282,13 +284,15 @@ def _measure(ranked: pl.DataFrame, spent: Floats) -> _Rule:
     gram = np.block([[squares(worth**2), cross], [cross, squares(spend**2)]])
     at, before, after = np.searchsorted(points, bounds)
     covariance = (gram / n - np.outer(mean, mean)) / (n - 1)
-    far = worth - worth.mean()
+    bounds_of = np.append(first, n)
     return _Rule(
         at=at,
         before=before,
         after=after,
         share=up_to(np.ones(n)) / n,
-        spread=np.array([up_to(np.abs(far)), up_to(far**2)]),
+        worths=worth,
+        begins=bounds_of[np.searchsorted(ends, points, side="right")],
+        ends=bounds_of[np.searchsorted(ends, points) + 1],
         mean=mean,
         covariance=covariance,
         n=n,
@@ -351,24 +355,27 @@ def _band(covariance: Floats, error: Floats, rng: np.random.Generator, level: fl
 
 
 def _best_cut(ranked: pl.DataFrame, rng: np.random.Generator) -> tuple[Floats, float, float]:
-    """Who is reached where the cut is the best one on the other parts: net worth of them, share and spend.
+    """Net worth of those reached, and of all, where the cut is the best one on earlier parts; share and spend.
 
-    Columns: net worth of those reached, of all.
+    Only on earlier parts, as sums over parts that choose for each other do not have the error of independent customers.
     """
-    net = (ranked["worth"] - ranked["cost"]).to_numpy()
+    cost = ranked["cost"].to_numpy()
+    net = ranked["worth"].to_numpy() - cost
     last = np.flatnonzero(np.append(np.diff(ranked["priority"].to_numpy()) != 0, True))
     part = rng.integers(0, _FOLDS, len(net))
     reached = np.zeros(len(net), dtype=bool)
-    for fold in range(_FOLDS):
-        gain = np.append(0.0, np.cumsum(np.where(part != fold, net, 0.0))[last])
+    for fold in range(1, _FOLDS):
+        gain = np.append(0.0, np.cumsum(np.where(part < fold, net, 0.0))[last])
         cut = np.append(0, last + 1)[gain.argmax()]
         reached[:cut] |= part[:cut] == fold
-    spent = float((reached * ranked["cost"].to_numpy()).mean())
-    return np.column_stack([reached * net, net]), float(reached.mean()), spent
+    judged = part > 0
+    net, reached = net[judged], reached[judged]
+    return np.column_stack([reached * net, net]), float(reached.mean()), float((reached * cost[judged]).mean())
 
 
 def _at_best(net: Floats, told: dict[str, Any]) -> list[dict[str, Any]]:
-    told = told | {"method": f"{_METHOD}, cut chosen on other customers", "estimand": "value less cost at the best cut"}
+    told = told | {"method": f"{_METHOD}, cut chosen on other customers", "n": len(net)}
+    told["estimand"] = "value less cost at the best cut"
     rows = []
     for name, gain in (("nobody", net[:, 0]), ("everybody", net[:, 0] - net[:, 1])):
         about = told | {"contrast": f"targeted - {name}"}
