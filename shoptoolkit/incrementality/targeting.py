@@ -23,7 +23,7 @@ from shoptoolkit.incrementality.ratios import ratio_row
 _POINTS = 40  # steps of the curve
 _NEAR = 0.05  # of the largest spend, to either side, make up the margin
 _FOLDS = 5
-_DRAWS = 20_000  # for the band
+_DRAWS = 10_000  # for the band
 _METHOD = "mean of pseudo-outcomes"
 
 
