@@ -31,9 +31,9 @@ _METHOD = "mean of pseudo-outcomes"
 class TargetingCurve:
     """What reaching the highest-ranked customers brings at each budget; draw it with `figures.targeting_curve`.
 
-    `table`: share_targeted, spend, value, standard_error, low, high, band_low, band_high, random, net, shadow_price,
-    shadow_low, shadow_high. Money per customer of the whole population; `value` is beyond reaching nobody and before
-    the spend, `net` after it; `random` the value of the same spend by lot; `shadow_price` the value of one more unit of
+    `table`: share_targeted, spend, value, standard_error, low, high, net, shadow_price, shadow_low, shadow_high,
+    band_low, band_high, random. Money per customer of the whole population; `value` is beyond reaching nobody and
+    before the spend, `net` after it; `random` the value of the same spend by lot; `shadow_price` that of one more unit of
     spend (where there is no cost: of one more customer reached). `estimates`: at the budgets asked for, and at the cut
     that pays best.
     """
@@ -333,14 +333,14 @@ def _curve(rule: _Rule, rng: np.random.Generator, level: float, *, has_cost: boo
         values = {"share_targeted": rule.share[rule.at[place]], "spend": spent, "value": row["estimate"], **bounds}
         named = {"shadow_price": "estimate", "shadow_low": "low", "shadow_high": "high"}
         rows.append(values | {"net": row["estimate"] - spent} | {ours: price.get(one) for ours, one in named.items()})
-    table = pl.DataFrame(rows, schema_overrides=dict.fromkeys(_COLUMNS, pl.Float64))
+    table = pl.DataFrame(rows, infer_schema_length=None).cast(pl.Float64)
     influence = np.array([rule.parts(rule.at[place])[0] - rule.border(place) for place in grid])
     reach = _band(influence @ rule.covariance @ influence.T, table["standard_error"].to_numpy(), rng, level)
     every = table["value"][-1] * pl.Series(np.linspace(0, 1, _POINTS + 1))
     error = pl.col("standard_error")
     return table.with_columns(
         band_low=pl.col("value") - reach * error, band_high=pl.col("value") + reach * error, random=every
-    ).select(_COLUMNS)
+    )
 
 
 def _band(covariance: Floats, error: Floats, rng: np.random.Generator, level: float) -> float:
@@ -385,20 +385,3 @@ def _at_best(net: Floats, told: dict[str, Any]) -> list[dict[str, Any]]:
         else:
             rows.append(estimate_row(estimate=float(gain.mean()), standard_error=error, null=0.0, **about))
     return rows
-
-
-_COLUMNS = (
-    "share_targeted",
-    "spend",
-    "value",
-    "standard_error",
-    "low",
-    "high",
-    "band_low",
-    "band_high",
-    "random",
-    "net",
-    "shadow_price",
-    "shadow_low",
-    "shadow_high",
-)

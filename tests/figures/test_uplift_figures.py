@@ -79,7 +79,7 @@ def test_every_score_has_its_curve_and_tells_its_area():
 
 def test_refused_curves_say_why():
     few = qini(FRAME.head(40), outcome="orders", scores="model", control="none", rng=1)
-    with pytest.raises(ValueError, match="no curve to draw: the outcomes of .* needs 50"):
+    with pytest.raises(ValueError, match=r"no curve to draw: the outcomes of .* needs 50"):
         figures.qini(few)
 
 
@@ -90,7 +90,7 @@ def test_budgets_are_dots_with_the_price_of_one_more_unit():
     assert drawn(ax, table["spend"], table["spend"])
     value, price = CURVE.estimates.table["estimate"][4], CURVE.estimates.table["estimate"][7]
     assert drawn(ax, [0.2], [value])
-    assert f"budget 0.2: one more unit brings {price:.2f} (" in written(ax)
+    assert f"budget 0.2: one more unit brings {price:.3f} (" in written(ax)
     assert not drawn(ax, [0.005], [CURVE.estimates.table["estimate"][0] or 0.0])  # refused
     assert f"best cut, {100 * CURVE.best_share:.0f} % of customers" in written(ax)
     assert "n = 2,000" in written(ax)
