@@ -33,9 +33,9 @@ class TargetingCurve:
 
     `table`: share_targeted, spend, value, standard_error, low, high, net, shadow_price, shadow_low, shadow_high,
     band_low, band_high, random. Money per customer of the whole population; `value` is beyond reaching nobody and
-    before the spend, `net` after it; `random` the value of the same spend by lot; `shadow_price` that of one more unit of
-    spend (where there is no cost: of one more customer reached). `estimates`: at the budgets asked for, and at the cut
-    that pays best.
+    before the spend, `net` after it; `random` the value of the same spend by lot; `shadow_price` that of one more unit
+    of spend (where there is no cost: of one more customer reached). `estimates`: at the budgets asked for, and at the
+    cut that pays best.
     """
 
     table: pl.DataFrame

@@ -96,9 +96,8 @@ def test_row_order_names_and_currency_change_nothing():
 
 
 @pytest.mark.certify
-@pytest.mark.parametrize("n", [1_500, 6_000])
 @pytest.mark.parametrize("cost", ["cost", 0.25])
-def test_values_prices_and_band_hold(n, cost, certify):
+def test_values_prices_and_band_hold(cost, certify):
     truth = targeting_curve(
         scored(400_000, seed=10**6).with_columns(pseudo=0.1 + 0.3 * pl.col("effect")),
         cost=cost,
@@ -108,13 +107,13 @@ def test_values_prices_and_band_hold(n, cost, certify):
     known, line = truth.estimates.table["estimate"][:8], truth.table
 
     def hits(seed):
-        curve = targeting_curve(scored(n, seed=seed), cost=cost, budget=budgets, rng=seed)
+        curve = targeting_curve(scored(1_500, seed=seed), cost=cost, budget=budgets, rng=seed)
         told, inner = curve.estimates.table[:8], curve.table.drop_nulls("low")[1:-1]
         at = pl.Series(np.interp(inner["spend"], line["spend"], line["value"]))
         band = at.is_between(inner["band_low"], inner["band_high"]).all()
         return [*known.is_between(told["low"], told["high"]), band]
 
-    certify(hits, level=0.95, worlds=WORLDS // 2)
+    certify(hits, level=0.95)
 
 
 @pytest.mark.certify
