@@ -26,7 +26,7 @@ def qini(qini: Qini, *, ax: Axes | None = None) -> Axes:
     if qini.table.is_empty():
         raise ValueError(f"qini has no curve to draw: {qini.estimates.table['reason'][0]}")
     ax = new_axes(ax)
-    words = [("by lot", FAINT)]
+    words = [("dashed: as many by lot", FAINT)]
     lot = qini.table.filter(pl.col("score") == qini.table["score"][0])
     ax.plot(lot["share_targeted"], lot["random"], color=FAINT, lw=1.4, ls=(0, (4, 3)))
     for place, (name,) in enumerate(qini.table.select("score").unique(maintain_order=True).rows()):
@@ -57,10 +57,9 @@ def targeting_curve(curve: TargetingCurve, *, ax: Axes | None = None) -> Axes:
     for side, ink in (("low", 0.17), ("band_low", 0.1)):
         ax.fill_between(x, table[side], table[side.replace("low", "high")], color=colour, alpha=ink, linewidth=0)
     ax.plot(x, table["random"], color=FAINT, lw=1.4, ls=(0, (4, 3)))
-    words = [("reached by score, with interval and band", colour), ("by lot", FAINT)]
+    words = [("dashed: as many by lot; dotted: what it costs" if has_cost else "dashed: as many by lot", FAINT)]
     if has_cost:
         ax.plot(x, x, color=MUTED, lw=1.2, ls=(0, (1, 1.4)))
-        words.append(("what it costs", MUTED))
     ax.axvline(curve.best_spend if has_cost else curve.best_share, color=FAINT, lw=1)
     words.append((f"upright: best cut, {100 * curve.best_share:.0f} % of customers", FAINT))
     rows = curve.estimates.table

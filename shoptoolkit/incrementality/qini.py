@@ -235,8 +235,8 @@ def _resample(
     cell = {f"cell {k}": one * groups // pl.len() * 2 + pl.col("treated") for k, one in enumerate(first)}
     outcome, weight = pl.col("outcome"), pl.col("weight")
     spread = ((outcome - outcome.mean()) ** 2).sum().sqrt()
-    alike = table.select("weight", "outcome", **cell).group_by("weight", *cell)
-    alike = alike.agg(pl.len(), outcome.mean(), spread=spread).sort(*cell, "weight")
+    by_cell = table.select("weight", "outcome", **cell).group_by("weight", *cell)
+    alike = by_cell.agg(pl.len(), outcome.mean(), spread=spread).sort(*cell, "weight")
     values = alike.select(pl.lit(1.0), outcome * weight, weight).to_numpy()
     if (alike["weight"] == 1).all():  # then weights are counts
         values = values[:, :2]

@@ -23,7 +23,7 @@ from shoptoolkit.incrementality.ratios import ratio_row
 _POINTS = 40  # steps of the curve
 _NEAR = 0.05  # of the largest spend, to either side, make up the margin
 _FOLDS = 5
-_DRAWS = 20_000  # for the band
+_DRAWS = 10_000  # for the band
 _METHOD = "mean of pseudo-outcomes"
 
 
@@ -31,11 +31,11 @@ _METHOD = "mean of pseudo-outcomes"
 class TargetingCurve:
     """What reaching the highest-ranked customers brings at each budget; draw it with `figures.targeting_curve`.
 
-    `table`: share_targeted, spend, value, standard_error, low, high, band_low, band_high, random, net, shadow_price,
-    shadow_low, shadow_high. Money per customer of the whole population; `value` is beyond reaching nobody and before
-    the spend, `net` after it; `random` the value of the same spend by lot; `shadow_price` the value of one more unit of
-    spend (where there is no cost: of one more customer reached). `estimates`: at the budgets asked for, and at the cut
-    that pays best.
+    `table`: share_targeted, spend, value, standard_error, low, high, net, shadow_price, shadow_low, shadow_high,
+    band_low, band_high, random. Money per customer of the whole population; `value` is beyond reaching nobody and
+    before the spend, `net` after it; `random` the value of the same spend by lot; `shadow_price` that of one more unit
+    of spend (where there is no cost: of one more customer reached). `estimates`: at the budgets asked for, and at the
+    cut that pays best.
     """
 
     table: pl.DataFrame
@@ -102,9 +102,9 @@ def targeting_curve(
     TargetingCurve
         Its `estimates`, currency per customer: at each budget "targeted - nobody" (before the spend), "targeted -
         everybody" (after it), "targeted - by lot" (at the same spend) and the shadow price. Then the best cut, after
-        the spend, against nobody and everybody: the cut is chosen on four fifths of the customers and its value told
-        from the last fifth, each in turn, as the maximum of a curve is too good on the data that chose it; so is
-        `best_share`, which is only a place, and any other budget picked by looking at the curve: read the band there.
+        the spend, against nobody and everybody: as the maximum of a curve is too good on the data that chose it, the
+        customers are cut into five parts by lot, and on each but the first the value is told of the cut that was best
+        on the parts before it. The same goes for any budget picked by looking at the curve: read the band there.
         Intervals by the normal law, with the border as random as it is (the influence of a customer is psi less the
         shadow price x cost), refused where the pseudo-outcomes of those
         reached are worth fewer than 50 customers (as in `qini`), say a few buyers.
@@ -203,15 +203,17 @@ def _budgets(budget: float | Sequence[float] | None, ranked: pl.DataFrame) -> Fl
 class _Rule:
     """The rule at rising points of the spend: the means of worth, then of spend, of those reached; their covariance.
 
-    `spread`: sums of the distances of worth from its mean, and of their squares. The points `at` are those asked for;
-    `before` and `after` are where the margin of each begins and ends.
+    The points `at` are those asked for; `before` and `after` are where the margin of each begins and ends. `worths`: of
+    all customers in the order of reach; beyond each point lie those from `begins`, up to it (or tied) those to `ends`.
     """
 
     at: Ints
     before: Ints
     after: Ints
     share: Floats
-    spread: Floats
+    worths: Floats
+    begins: Ints
+    ends: Ints
     mean: Floats
     covariance: Floats
     n: int
@@ -233,8 +235,8 @@ class _Rule:
 
     def worth(self, before: int, after: int) -> float:
         """How many customers the spread of pseudo-outcomes between two points is worth."""
-        distances, squares = self.spread[:, after] - self.spread[:, before]
-        return float(distances**2 / squares) if squares > 0 else 0.0
+        between = self.worths[self.begins[before] : self.ends[after]]
+        return worth_of(between - between.mean())
 
     def row(self, coefficients: Floats, border: Floats, **rest: Any) -> dict[str, Any]:
         """A row for a sum of means, of which the part `border` is known."""
@@ -282,13 +284,15 @@ def _measure(ranked: pl.DataFrame, spent: Floats) -> _Rule:
     gram = np.block([[squares(worth**2), cross], [cross, squares(spend**2)]])
     at, before, after = np.searchsorted(points, bounds)
     covariance = (gram / n - np.outer(mean, mean)) / (n - 1)
-    far = worth - worth.mean()
+    bounds_of = np.append(first, n)
     return _Rule(
         at=at,
         before=before,
         after=after,
         share=up_to(np.ones(n)) / n,
-        spread=np.array([up_to(np.abs(far)), up_to(far**2)]),
+        worths=worth,
+        begins=bounds_of[np.searchsorted(ends, points, side="right")],
+        ends=bounds_of[np.searchsorted(ends, points) + 1],
         mean=mean,
         covariance=covariance,
         n=n,
@@ -329,14 +333,14 @@ def _curve(rule: _Rule, rng: np.random.Generator, level: float, *, has_cost: boo
         values = {"share_targeted": rule.share[rule.at[place]], "spend": spent, "value": row["estimate"], **bounds}
         named = {"shadow_price": "estimate", "shadow_low": "low", "shadow_high": "high"}
         rows.append(values | {"net": row["estimate"] - spent} | {ours: price.get(one) for ours, one in named.items()})
-    table = pl.DataFrame(rows, schema_overrides=dict.fromkeys(_COLUMNS, pl.Float64))
+    table = pl.DataFrame(rows, infer_schema_length=None).cast(pl.Float64)
     influence = np.array([rule.parts(rule.at[place])[0] - rule.border(place) for place in grid])
     reach = _band(influence @ rule.covariance @ influence.T, table["standard_error"].to_numpy(), rng, level)
     every = table["value"][-1] * pl.Series(np.linspace(0, 1, _POINTS + 1))
     error = pl.col("standard_error")
     return table.with_columns(
         band_low=pl.col("value") - reach * error, band_high=pl.col("value") + reach * error, random=every
-    ).select(_COLUMNS)
+    )
 
 
 def _band(covariance: Floats, error: Floats, rng: np.random.Generator, level: float) -> float:
@@ -351,24 +355,27 @@ def _band(covariance: Floats, error: Floats, rng: np.random.Generator, level: fl
 
 
 def _best_cut(ranked: pl.DataFrame, rng: np.random.Generator) -> tuple[Floats, float, float]:
-    """Who is reached where the cut is the best one on the other parts: net worth of them, share and spend.
+    """Net worth of those reached, and of all, where the cut is the best one on earlier parts; share and spend.
 
-    Columns: net worth of those reached, of all.
+    Only on earlier parts, as sums over parts that choose for each other do not have the error of independent customers.
     """
-    net = (ranked["worth"] - ranked["cost"]).to_numpy()
+    cost = ranked["cost"].to_numpy()
+    net = ranked["worth"].to_numpy() - cost
     last = np.flatnonzero(np.append(np.diff(ranked["priority"].to_numpy()) != 0, True))
     part = rng.integers(0, _FOLDS, len(net))
     reached = np.zeros(len(net), dtype=bool)
-    for fold in range(_FOLDS):
-        gain = np.append(0.0, np.cumsum(np.where(part != fold, net, 0.0))[last])
+    for fold in range(1, _FOLDS):
+        gain = np.append(0.0, np.cumsum(np.where(part < fold, net, 0.0))[last])
         cut = np.append(0, last + 1)[gain.argmax()]
         reached[:cut] |= part[:cut] == fold
-    spent = float((reached * ranked["cost"].to_numpy()).mean())
-    return np.column_stack([reached * net, net]), float(reached.mean()), spent
+    judged = part > 0
+    net, reached = net[judged], reached[judged]
+    return np.column_stack([reached * net, net]), float(reached.mean()), float((reached * cost[judged]).mean())
 
 
 def _at_best(net: Floats, told: dict[str, Any]) -> list[dict[str, Any]]:
-    told = told | {"method": f"{_METHOD}, cut chosen on other customers", "estimand": "value less cost at the best cut"}
+    told = told | {"method": f"{_METHOD}, cut chosen on other customers", "n": len(net)}
+    told["estimand"] = "value less cost at the best cut"
     rows = []
     for name, gain in (("nobody", net[:, 0]), ("everybody", net[:, 0] - net[:, 1])):
         about = told | {"contrast": f"targeted - {name}"}
@@ -378,20 +385,3 @@ def _at_best(net: Floats, told: dict[str, Any]) -> list[dict[str, Any]]:
         else:
             rows.append(estimate_row(estimate=float(gain.mean()), standard_error=error, null=0.0, **about))
     return rows
-
-
-_COLUMNS = (
-    "share_targeted",
-    "spend",
-    "value",
-    "standard_error",
-    "low",
-    "high",
-    "band_low",
-    "band_high",
-    "random",
-    "net",
-    "shadow_price",
-    "shadow_low",
-    "shadow_high",
-)

@@ -33,7 +33,7 @@ def rows(curve, word):
 
 @pytest.mark.parametrize("cost", ["cost", 0.25])
 @given(seed=st.integers(0, 10**6), share=st.floats(0.3, 0.9), value=st.floats(0.1, 10), rounded=st.sampled_from([0, 6]))
-@settings(max_examples=20)
+@settings(max_examples=10)
 def test_value_is_that_of_reaching_the_best_until_the_budget_is_spent(cost, seed, share, value, rounded):
     frame = scored(seed=seed, rounded=rounded)
     score, worth = frame["effect"].to_numpy(), value * frame["pseudo"].to_numpy()
@@ -87,7 +87,7 @@ def test_row_order_names_and_currency_change_nothing():
     frame = scored(rounded=1)
     other = frame.sample(fraction=1, shuffle=True, seed=2).with_columns(pl.col("customer_id").cast(pl.String) + "x")
     told = targeting_curve(frame, cost="cost", budget=0.1, rng=1)
-    pence = targeting_curve(other.with_columns(100 * pl.col("cost")), cost="cost", value=100, budget=10, rng=1)
+    pence = targeting_curve(other.with_columns(pl.col("cost") * 100), cost="cost", value=100, budget=10, rng=1)
     columns = ["estimate", "standard_error", "low", "high"]
     ours, theirs = (one.estimates.table.select(columns).to_numpy() for one in (told, pence))
     scale = np.array([100, 100, 100, 1, 100, 100])[:, None]  # a price is currency for currency
@@ -96,11 +96,10 @@ def test_row_order_names_and_currency_change_nothing():
 
 
 @pytest.mark.certify
-@pytest.mark.parametrize("n", [1_500, 8_000])
 @pytest.mark.parametrize("cost", ["cost", 0.25])
-def test_values_prices_and_band_hold(n, cost, certify):
+def test_values_prices_and_band_hold(cost, certify):
     truth = targeting_curve(
-        scored(1_000_000, seed=10**6).with_columns(pseudo=0.1 + 0.3 * pl.col("effect")),
+        scored(400_000, seed=10**6).with_columns(pseudo=0.1 + 0.3 * pl.col("effect")),
         cost=cost,
         budget=(budgets := [0.05, 0.15]),
         rng=1,
@@ -108,13 +107,13 @@ def test_values_prices_and_band_hold(n, cost, certify):
     known, line = truth.estimates.table["estimate"][:8], truth.table
 
     def hits(seed):
-        curve = targeting_curve(scored(n, seed=seed), cost=cost, budget=budgets, rng=seed)
+        curve = targeting_curve(scored(1_500, seed=seed), cost=cost, budget=budgets, rng=seed)
         told, inner = curve.estimates.table[:8], curve.table.drop_nulls("low")[1:-1]
-        at = np.interp(inner["spend"], line["spend"], line["value"])
-        band = ((inner["band_low"] <= at) & (at <= inner["band_high"])).all()
-        return [*((told["low"] <= known) & (known <= told["high"])), band]
+        at = pl.Series(np.interp(inner["spend"], line["spend"], line["value"]))
+        band = at.is_between(inner["band_low"], inner["band_high"]).all()
+        return [*known.is_between(told["low"], told["high"]), band]
 
-    certify(hits, level=0.95, worlds=WORLDS)
+    certify(hits, level=0.95)
 
 
 @pytest.mark.certify
@@ -127,7 +126,7 @@ def test_the_best_cut_promises_nothing_where_the_ad_does_nothing(certify):
         best.append(curve.table["value"].max())
         return [row["verdict"] == "refused" or row["low"] <= 0 <= row["high"] for row in (nobody, everybody)]
 
-    certify(hits, level=0.95, worlds=WORLDS)
+    certify(hits, level=0.95, worlds=WORLDS // 2)
     assert np.mean(best) > 0.01  # what the top of the curve promises
 
 
@@ -144,11 +143,11 @@ def test_rare_large_outcomes_hold_or_are_refused(certify):
         ours = told.filter(contrast="targeted - nobody").head(3).to_dicts()
         return [one["verdict"] == "refused" or one["low"] <= it <= one["high"] for one, it in zip(ours, known)]
 
-    certify(hits, level=0.95, worlds=WORLDS)
+    certify(hits, level=0.95, worlds=WORLDS // 2)
 
 
 def test_few_customers_or_few_who_spend_are_refused():
-    curve = targeting_curve(scored(), cost=1.0, budget=0.02, rng=1)
+    curve = targeting_curve(scored(2_000), cost=1.0, budget=0.02, rng=1)
     assert rows(curve, "budget")["verdict"].to_list() == ["refused"] * 3 + ["ok"]
     assert "those reached vary as little as those of" in curve.estimates.table["reason"][0]
     assert curve.table["low"][1] is None
