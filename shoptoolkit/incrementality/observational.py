@@ -31,6 +31,12 @@ _LEAST = 50  # customers, or their worth after weighting, of either group
 _TREATED, _OUTCOME = "__treated", "__outcome"
 _FAR = 4.0  # standard deviations, beyond which a line goes on flat
 _STRENGTHS = (0.01, 0.03, 0.1)
+_SHARES = ("outcome_share", "treatment_share", "estimate_low", "estimate_high", "low", "high")
+_NO_OVERLAP = pl.DataFrame(
+    schema=dict.fromkeys(("propensity_low", "propensity_high"), pl.Float64)
+    | dict.fromkeys(("n_treated", "n_untreated"), pl.Int64)
+)
+_NO_DOUBTS = pl.DataFrame(schema={"confounder": pl.String} | dict.fromkeys(_SHARES, pl.Float64))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -337,15 +343,15 @@ def _doubts(found: Score, short: dict[str, Score], level: float) -> pl.DataFrame
 
 def _answer(
     rows: list[dict[str, Any]],
-    overlap: pl.DataFrame | None = None,
-    doubts: pl.DataFrame | None = None,
+    overlap: pl.DataFrame = _NO_OVERLAP,
+    doubts: pl.DataFrame = _NO_DOUBTS,
     values: tuple[float | None, float | None] = (None, None),
     worth: float | None = None,
 ) -> Observational:
     return Observational(
         estimates=EstimateTable.from_rows(rows),
-        overlap=pl.DataFrame() if overlap is None else overlap,
-        sensitivity=pl.DataFrame() if doubts is None else doubts,
+        overlap=overlap,
+        sensitivity=doubts,
         robustness_value=values[0],
         robustness_value_interval=values[1],
         effective_n=worth,
