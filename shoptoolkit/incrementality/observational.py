@@ -31,6 +31,12 @@ _LEAST = 50  # customers, or their worth after weighting, of either group
 _TREATED, _OUTCOME = "__treated", "__outcome"
 _FAR = 4.0  # standard deviations, beyond which a line goes on flat
 _STRENGTHS = (0.01, 0.03, 0.1)
+_SHARES = ("outcome_share", "treatment_share", "estimate_low", "estimate_high", "low", "high")
+_NO_OVERLAP = pl.DataFrame(
+    schema=dict.fromkeys(("propensity_low", "propensity_high"), pl.Float64)
+    | dict.fromkeys(("n_treated", "n_untreated"), pl.Int64)
+)
+_NO_DOUBTS = pl.DataFrame(schema={"confounder": pl.String} | dict.fromkeys(_SHARES, pl.Float64))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -138,11 +144,28 @@ def observational(
     ValueError
         A column in two roles, an unknown option, a number out of its range.
 
+    Notes
+    -----
+    What is to be expected comes from customers of other folds: of the outcome by a line and boosted trees for what the
+    line leaves, of the treatment by boosted trees. The interval holds if they come near enough, which takes customers:
+    with three numbers that confound, one of 95 % held .88 to .94 with 300 to 400 customers and .92 to .97 with 1,000 to
+    2,000; of 90 % with 1,000 and three folds, .86. Covariates measured after the treatment, or changed by it, make the
+    answer wrong whatever their number.
+
     References
     ----------
     Chernozhukov et al. (2018), Econometrics Journal 21, C1-C68: the score and cross-fitting. Chernozhukov, Cinelli,
     Newey, Sharma and Syrgkanis (2022), NBER working paper 30302, "Long story short": the sensitivity. Cinelli and
     Hazlett (2020), JRSS B 82, 39-67: the robustness value.
+
+    Examples
+    --------
+    >>> k = pl.int_range(600)  # who orders much sees the ad more often; it adds one order
+    >>> frame = pl.DataFrame({"customer_id": range(600)}).with_columns(pre_orders=k % 7, exposed=k * k % 11 < k % 7)
+    >>> frame = frame.with_columns(orders=pl.col("pre_orders") + pl.col("exposed").cast(int) + k % 3)
+    >>> told = observational(frame, treatment="exposed", outcome="orders", covariates="pre_orders", rng=1)
+    >>> told.estimates.table["estimate"].round(1).to_list()
+    [1.0, 3.3]
     """
     check_level(level)
     choose("estimand", estimand, _ESTIMANDS)
@@ -320,15 +343,15 @@ def _doubts(found: Score, short: dict[str, Score], level: float) -> pl.DataFrame
 
 def _answer(
     rows: list[dict[str, Any]],
-    overlap: pl.DataFrame | None = None,
-    doubts: pl.DataFrame | None = None,
+    overlap: pl.DataFrame = _NO_OVERLAP,
+    doubts: pl.DataFrame = _NO_DOUBTS,
     values: tuple[float | None, float | None] = (None, None),
     worth: float | None = None,
 ) -> Observational:
     return Observational(
         estimates=EstimateTable.from_rows(rows),
-        overlap=pl.DataFrame() if overlap is None else overlap,
-        sensitivity=pl.DataFrame() if doubts is None else doubts,
+        overlap=overlap,
+        sensitivity=doubts,
         robustness_value=values[0],
         robustness_value_interval=values[1],
         effective_n=worth,

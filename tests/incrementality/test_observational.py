@@ -65,7 +65,7 @@ def of_doubleml(outcome, treated, chance, without, with_it, estimand):
 @settings(max_examples=20)
 @given(st.integers(0, 2**31), st.sampled_from(["att", "ate"]))
 def test_score_and_sensitivity_are_those_of_doubleml(seed, estimand):
-    """But for the errors of the two ends, which DoubleML 0.11 interchanges: it takes minus the influence (see below)."""
+    """But for the errors of the two ends, which DoubleML 0.11 interchanges: it takes minus the influence."""
     outcome, treated, chance, without, with_it = random_nuisances(seed)
     ours = score(outcome, treated, chance=chance, without=without, with_it=with_it, estimand=estimand)
     model = of_doubleml(outcome, treated, chance, without, with_it, estimand)
@@ -193,8 +193,11 @@ def test_where_nobody_is_alike_it_is_refused_and_trimming_has_another_name():
 
 def test_few_customers_or_what_they_are_worth_are_refused():
     frame = world(7, 300)[0]
-    few = pl.concat([frame.filter("exposed"), frame.filter(~pl.col("exposed")).head(40)])
-    assert row_of(told_of(few))["reason"] == "only 40 customers without it; 50 are needed."
+    few = told_of(pl.concat([frame.filter("exposed"), frame.filter(~pl.col("exposed")).head(40)]))
+    assert row_of(few)["reason"] == "only 40 customers without it; 50 are needed."
+    whole = told_of(world(7, 600)[0])
+    assert few.sensitivity.schema == whole.sensitivity.schema
+    assert few.overlap.schema == whole.overlap.schema
     assert "alike, the customers of one group are worth only" in row_of(told_of(world(0, 260, push=2.8)[0]))["reason"]
 
 
@@ -261,14 +264,14 @@ def test_what_cannot_be_answered_is_an_error_that_says_the_mend(change, options,
 
 
 @pytest.mark.certify
-@pytest.mark.parametrize("estimand", ["att", "ate"])
-def test_its_interval_covers_the_truth_that_the_naive_one_misses(certify, estimand):
-    _, chance, gain = world(99, 400_000)
-    truth = (chance * gain).sum() / chance.sum() if estimand == "att" else gain.mean()
-    truth, naive = float(truth), []
+@pytest.mark.parametrize(("estimand", "effect"), [("att", 0.5), ("ate", 0.0)], ids=["an effect", "none"])
+def test_its_interval_covers_the_truth_that_the_naive_one_misses(certify, estimand, effect):
+    _, chance, gain = world(99, 400_000, effect=effect)
+    truth = float((chance * gain).sum() / chance.sum()) if estimand == "att" else effect
+    naive = []
 
     def hits(seed):
-        table = told_of(world(seed)[0], estimand=estimand, rng=seed, level=0.9, folds=3).estimates.table
+        table = told_of(world(seed, effect=effect)[0], estimand=estimand, rng=seed, level=0.9, folds=3).estimates.table
         ours, other = ((table["low"] <= truth) & (truth <= table["high"])).to_list()
         naive.append(other)
         return [ours]
