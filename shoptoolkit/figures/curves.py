@@ -1,6 +1,7 @@
 """Draws what `survival` returns: the curves, the spells behind them, the cohorts.
 
-`survival_curve`, `cumulative_incidence`, `cumulative_orders`, `difference`, `spells`, `cohorts`: a result and `ax=` in, Axes out.
+`survival_curve`, `cumulative_incidence`, `cumulative_orders`, `difference`, `spells`, `cohorts`: a result and `ax=` in,
+Axes out.
 """
 
 from __future__ import annotations

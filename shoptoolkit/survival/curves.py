@@ -182,7 +182,7 @@ def _curve(risk: RiskTable, *, level: float, interval: str) -> pl.DataFrame:
     variance, moves = _variance_log(risk)
     error_log = np.sqrt(variance)  # of log S
     z = z_of(level)
-    low, high = _interval(survival, error_log, z=z, interval=interval)
+    low, high = interval_of(survival, error_log, z=z, interval=interval)
     band_low, band_high = _band(risk, survival, error_log, moves, level=level, interval=interval)
     is_over = survival == 0
     if is_over[-1] and len(high) > 1:
@@ -216,7 +216,7 @@ def _band(
             critical = equal_precision((error_log[days[-1]] / error_log[days[0]]) ** 2, level)
         else:
             critical = highest(days, moves.total, moves.covariance, level)
-        low[days], high[days] = _interval(survival[days], error_log[days], z=critical, interval=interval)
+        low[days], high[days] = interval_of(survival[days], error_log[days], z=critical, interval=interval)
     return low, high
 
 
@@ -227,7 +227,8 @@ def _zero_of(risk: RiskTable, z: float) -> float:
     return float(1 - (1 - NormalDist().cdf(z)) ** (1 / risk.at_risk[-1]))
 
 
-def _interval(survival: Floats, error_log: Floats, *, z: float, interval: str) -> tuple[Floats, Floats]:
+def interval_of(survival: Floats, error_log: Floats, *, z: float, interval: str) -> tuple[Floats, Floats]:
+    """Bounds of a survival curve, z errors of its logarithm away."""
     if interval == "plain":
         reach = z * survival * error_log
         return np.clip(survival - reach, 0, 1), np.clip(survival + reach, 0, 1)

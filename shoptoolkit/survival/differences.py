@@ -16,7 +16,7 @@ from shoptoolkit.contract.arrays import Floats, Ints
 from shoptoolkit.contract.check import check_level
 from shoptoolkit.contract.estimates import z_of
 from shoptoolkit.survival.bands import band_days, highest
-from shoptoolkit.survival.curves import Curve
+from shoptoolkit.survival.curves import Curve, interval_of
 from shoptoolkit.survival.risk import RiskTable, refuse_early_end, risk_tables, spell_names
 from shoptoolkit.survival.spells import at_the_door
 
@@ -25,8 +25,8 @@ from shoptoolkit.survival.spells import at_the_door
 class Side:
     """One group's curve on its grid.
 
-    `total`: a clock of its roughness (see `bands.highest`); `able`: the grid days that can carry a band; `covariance`:
-    of given grid days.
+    `bounds`: low and high so many errors away; `total`: a clock of its roughness (see `bands.highest`); `able`: the
+    grid days that can carry a band; `covariance`: of given grid days.
     """
 
     group: str
@@ -34,6 +34,7 @@ class Side:
     days: Floats
     estimate: Floats
     error: Floats
+    bounds: Callable[[float], tuple[Floats, Floats]]
     total: Floats
     able: Ints
     covariance: Callable[[Ints], Floats]
@@ -64,9 +65,10 @@ def survival_difference(
     -------
     Curve
         One part per other group, `group` as "group - reference", as far as both are followed. Below 0: the group comes
-        back sooner. The interval is that of the difference itself. The band holds the whole curve at once, where both
-        groups can carry one (as in `kaplan_meier`); it is null outside. Where everybody of a group came back, no error
-        is told. A difference between groups that were not assigned at random describes, it is no effect.
+        back sooner. Interval and band are put together from those of both groups, so they are as skewed as these. The
+        band holds the whole curve at once, where both groups can carry one (as in `kaplan_meier`); it is null outside.
+        Where everybody of a group came back, no error is told. A difference between groups that were not assigned at
+        random describes, it is no effect.
 
     Raises
     ------
@@ -77,9 +79,9 @@ def survival_difference(
 
     References
     ----------
-    Greenwood (1926) for each group; the band is the quantile of the highest of a Gaussian process with the covariance
-    S(s) S(t) V(min(s, t)), summed over both groups (Parzen, Wei and Ying 1997, Scandinavian Journal of Statistics 24,
-    309-314, who simulate it; here it is integrated).
+    Interval: Zou and Donner (2008), Statistics in Medicine 27, 1693-1702. The band's critical value is the quantile of
+    the highest of a Gaussian process with the covariance S(s) S(t) V(min(s, t)), summed over both groups (Parzen, Wei
+    and Ying 1997, Scandinavian Journal of Statistics 24, 309-314, who simulate it; here it is integrated).
 
     Examples
     --------
@@ -111,6 +113,7 @@ def _survival(risk: RiskTable) -> Side:
         days=risk.days,
         estimate=survival,
         error=np.where(survival > 0, survival * np.sqrt(total), np.nan),
+        bounds=lambda width: interval_of(survival, np.sqrt(total), z=width, interval="log-log"),
         total=total,
         able=able,
         covariance=covariance,
@@ -145,11 +148,16 @@ def _less(side: Side, against: Side, level: float) -> pl.DataFrame:
 
     total = np.sum([one.total[place] for one, place in zip(both, places)], axis=0)
     critical = highest(days, total, covariance, level) if len(days) else np.nan
-    estimate = side.estimate[places[0]] - against.estimate[places[1]]
-    error = np.hypot(side.error[places[0]], against.error[places[1]])
-    z = z_of(level)
-    bounds = [estimate + sign * width * error for width in (z, critical) for sign in (-1, 1)]
-    return day_table(f"{side.group} - {against.group}", grid, estimate, error, bounds, days)
+    one, other = (each.estimate[place] for each, place in zip(both, places))
+    error = np.hypot(*(each.error[place] for each, place in zip(both, places)))
+    bounds = []
+    for width in (z_of(level), critical):
+        (low, high), (least, most) = (
+            [bound[place] for bound in each.bounds(width)] for each, place in zip(both, places)
+        )
+        bounds += [one - other - np.hypot(one - low, most - other), one - other + np.hypot(high - one, other - least)]
+    bounds = [np.where(np.isnan(error), np.nan, bound) for bound in bounds]
+    return day_table(f"{side.group} - {against.group}", grid, one - other, error, bounds, days)
 
 
 def day_table(

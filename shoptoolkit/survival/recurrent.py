@@ -41,6 +41,10 @@ class _Mean:
         """The error of the logarithm; 0 before the first order."""
         return np.divide(self.error, self.estimate, out=np.zeros_like(self.error), where=self.estimate > 0)
 
+    def bounds(self, width: float) -> tuple[Floats, Floats]:
+        """Low and high, so many errors of the logarithm away."""
+        return self.estimate * np.exp(-width * self.relative), self.estimate * np.exp(width * self.relative)
+
 
 def mean_cumulative_orders(
     spells: Any,
@@ -131,8 +135,9 @@ def mean_cumulative_orders_difference(
     Returns
     -------
     Curve
-        One part per other group, `group` as "group - reference", as far as both are followed. The interval is that of
-        the difference itself. A difference between groups that were not assigned at random describes, it is no effect.
+        One part per other group, `group` as "group - reference", as far as both are followed. Interval and band are put
+        together from those of both groups (Zou and Donner 2008, Statistics in Medicine 27, 1693-1702). A difference
+        between groups that were not assigned at random describes, it is no effect.
 
     Examples
     --------
@@ -150,6 +155,7 @@ def mean_cumulative_orders_difference(
             days=mean.risk.days,
             estimate=mean.estimate,
             error=mean.error,
+            bounds=mean.bounds,
             total=mean.moves.total,
             able=band_days(mean.risk, mean.relative),
             covariance=mean.moves.covariance,
@@ -226,6 +232,5 @@ def _amount(table: pl.DataFrame, name: str) -> pl.Expr:
 def _log_curve(mean: _Mean, level: float) -> pl.DataFrame:
     days = band_days(mean.risk, mean.relative)
     critical = highest(days, mean.moves.total, mean.moves.covariance, level) if len(days) else np.nan
-    z = z_of(level)
-    bounds = [mean.estimate * np.exp(sign * width * mean.relative) for width in (z, critical) for sign in (-1, 1)]
+    bounds = [bound for width in (z_of(level), critical) for bound in mean.bounds(width)]
     return day_table(mean.risk.group, mean.risk.days, mean.estimate, mean.error, bounds, days)
