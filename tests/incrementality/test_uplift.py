@@ -13,6 +13,7 @@ from shoptoolkit.incrementality.crossfit import deal
 from shoptoolkit.incrementality.learners import LEARNERS, Trial
 from shoptoolkit.simulate import Experiment, shop
 from shoptoolkit.survival import pseudo_values, restricted_mean_difference
+from tests.conftest import WORLDS
 
 FEATURES = ["base", "moved", "noise", "source"]
 ASK = {"outcome": "orders", "control": "none", "features": FEATURES, "rng": 1, "nthread": 1}
@@ -320,7 +321,7 @@ def test_the_average_covers_with_a_small_arm(certify):
         row = fit.average(level=0.9).table.row(0, named=True)
         return [row["low"] <= 0.5 <= row["high"]]
 
-    certify(hits, level=0.9, worlds=100)
+    certify(hits, level=0.9, worlds=WORLDS // 2)
 
 
 def test_the_average_is_told_as_a_row_with_the_ledgers_words():
