@@ -55,9 +55,9 @@ class Explanation:
 
     `table`: row (its number in the frame, from 0), group, feature, value (categories by their code), shown (the value
     in words; null where the model reads it as missing), contribution, base, period (null). Of one row, base plus
-    contributions is the answer on `scale`: "margin" is log-odds, before any calibration. `kind`: the method and what it
-    conditions on. `categories`: features whose value is only a code. `n`: rows explained; `sample`: how they were
-    chosen.
+    contributions is the answer on `scale`: "margin" is log-odds, before any calibration; "effect" is a score in units
+    of the outcome. `kind`: the method and what it conditions on. `categories`: features whose value is only a code.
+    `n`: rows explained; `sample`: how they were chosen.
     """
 
     table: pl.DataFrame

@@ -277,7 +277,7 @@ class UpliftFit:
         return Effect(encoder=self.encoder, model=self.effects[arm], nthread=self.nthread)
 
     def average(self, *, level: float = 0.95) -> EstimateTable:
-        """The effect on all customers of the experiment by treatment: the mean of the doubly robust numbers."""
+        """The effect by treatment on all customers of the experiment (n, whatever their arm): the mean of `pseudo`."""
         check_level(level)
         about: dict[str, Any] = {"question": QUESTION, "estimand": "per assigned customer", "metric": self.outcome}
         about |= {"horizon_days": self.window_days, "measure": MEASURES.get(self.outcome), "group": "all"}

@@ -67,6 +67,8 @@ def uplift_calibration(scores: Any, *, groups: int = 5, level: float = 0.95) -> 
     UpliftCalibration
         Intervals by Student's law, for new customers given these scores; the p-values are against an effect of 0 and a
         slope of 0. Refused: the interval of a group of fewer than 30 customers, and the slope of a constant score.
+        Where the smaller arm has but few customers or buyers in a group, the law of large numbers is far: with 50
+        customers of skewed orders 90 % intervals held 87 times in 100, with 3 buyers 83 to 87. Take fewer groups then.
 
     Raises
     ------

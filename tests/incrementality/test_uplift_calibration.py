@@ -7,6 +7,7 @@ from scipy.stats import ttest_ind
 
 from shoptoolkit.contract import ContractError
 from shoptoolkit.incrementality import fit_uplift, uplift_calibration
+from tests.conftest import WORLDS
 
 
 def scored(n=2_000, seed=0, *, folds=3, share=0.5, own=None, slope=0.5):
@@ -103,18 +104,18 @@ def buyers(rng, n):
     return (rng.random(n) < 0.01) * rng.lognormal(3.5, 0.7, n)
 
 
-WORLDS = {
+KINDS = {
     "normal": {"n": 600},
-    "a small arm": {"n": 1_500, "share": 0.1, "own": lambda rng, n: rng.exponential(size=n) - 1},
+    "a small arm": {"n": 4_000, "share": 0.1, "own": lambda rng, n: rng.exponential(size=n) - 1},
     "one buyer in a hundred": {"n": 20_000, "own": buyers},
 }
 
 
 @pytest.mark.certify
-@pytest.mark.parametrize("kind", WORLDS)
+@pytest.mark.parametrize("kind", KINDS)
 def test_groups_difference_slope_and_average_cover(kind, certify):
     def hits(seed):
-        frame = scored(seed=seed, slope=0.3, **WORLDS[kind])
+        frame = scored(seed=seed, slope=0.3, **KINDS[kind])
         judged = uplift_calibration(frame, groups=3, level=0.9)
         edges = 0.3 * np.array([-1.0910, 0, 1.0910])  # the mean of a normal law's thirds
         told = [(row["low"], row["high"], 1 + mean) for row, mean in zip(judged.table.to_dicts(), edges, strict=True)]
@@ -195,7 +196,7 @@ def test_fitted_scores_find_no_differences_where_there_are_none(certify):
         judged = uplift_calibration(fit_uplift(shoppers(seed), **ASK, rng=seed, learner="t", folds=4), groups=3)
         return [not row["p_value"] < 0.1 for row in rows_of(judged)[:2]]  # null where a score is the same for all
 
-    certify(hits, level=0.9, worlds=100)
+    certify(hits, level=0.9, worlds=WORLDS // 2)
 
 
 def test_fitted_scores_find_whom_the_ad_moves():
