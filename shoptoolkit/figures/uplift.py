@@ -83,7 +83,7 @@ def uplift_calibration(calibration: UpliftCalibration, *, ax: Axes | None = None
     """
     ax, table = new_axes(ax), calibration.table
     ends = [table["mean_score"].min(), table["mean_score"].max()]
-    ax.plot(ends, ends, color=FAINT, lw=1.4, ls=(0, (4, 3)))
+    ax.plot(ends, ends, color=FAINT, lw=1.4, ls=(0, (4, 3)))  # type: ignore[arg-type]
     ax.axhline(0, color=FAINT, lw=1)
     words = []
     for place, part in enumerate(table.partition_by("arm", maintain_order=True)):

@@ -5,9 +5,6 @@ spells        `repurchase_spells` (from orders), `landmark_spells` (from a reque
 curves        `kaplan_meier`, `aalen_johansen` (several ends), `mean_cumulative_orders` (all orders); these compare
               groups: `survival_difference`, `mean_cumulative_orders_difference`, `logrank`, `restricted_mean` with its
               `_difference` and `_ratio`
-curves        `kaplan_meier`, `aalen_johansen` (several ends), `mean_cumulative_orders` and its `_difference` (all
-              orders); `logrank` and `restricted_mean` with its `_difference` and `_ratio` compare groups;
-              `pseudo_values`: the days as one number per customer
 regressions   `fit_cox` (`schoenfeld_test`), `fit_parametric` (goes on beyond the log), `fit_hazard` (trees;
               `load_hazard`): each has `.predict_survival(frame, days=...)`
 orders        `summarise_orders` -> `fit_orders`, `fit_spend` -> `customer_value`; `cohorts` shows, `fit_cohorts`

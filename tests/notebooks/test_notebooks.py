@@ -100,8 +100,9 @@ def test_what_the_ads_added_stands_beside_the_truth_and_a_study_without_an_exper
     for check in ("Split", "Placebo", "Cover", "Known truth"):
         assert f'{check} <em class="pass">' in page, check
     assert "4 of 4 intervals of the experiment hold the truth" in page
-    answers = dict(re.findall(r"([a-z, ]+?) (\d+(?:\.\d+)?) \([\d.]+ to [\d.]+\)", alt_of(page, "per customer assigned")))
-    assert float(answers[" without the experiment, adjusted"]) > 1.3 * float(answers[" per customer shown the ad"])
+    told = alt_of(page, "per customer assigned")
+    answers = {name: float(number) for name, number in re.findall(r"([a-z][a-z, ]+) ([\d.]+) \(", told)}
+    assert answers["without the experiment, adjusted"] > 1.3 * answers["per customer shown the ad"]
     borrowed = re.search(r"flight ended, ([\d.]+) \(([\d.]+) to ([\d.]+)\) % was borrowed from later", page).groups()
     assert float(borrowed[1]) < 51.8 < float(borrowed[2])  # the truth of this recipe
     fluke, promised = re.search(r"for one look found one in (\d+), the other in (\d+)", page).groups()
