@@ -13,6 +13,7 @@ from shoptoolkit.contract.arrays import Floats, Ints
 
 _COUNTS = np.array([24109, 24109, 12055, 4018, 1005, 201, 33, 5, 1])  # 2^16 times the law of Poisson(1): mean, variance
 POISSON = np.repeat(np.arange(9, dtype=np.uint8), _COUNTS)  # ... and shares are right to 1e-4
+_MANY = 16  # customers of a row up to whom draws are added one by one, as that is faster
 
 
 @njit(cache=True)
@@ -39,18 +40,22 @@ def resampled(
         state, bits, left = np.uint64(seeds[b]), np.uint64(0), 0
         for r in range(len(count)):
             weight, more = float(count[r]), 0.0
-            if seeds[b] != 0 and count[r] == 1:
-                if left == 0:
-                    state += np.uint64(0x9E3779B97F4A7C15)
-                    bits = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-                    bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-                    bits ^= bits >> np.uint64(31)
-                    left = 4
-                weight = float(poisson[bits & np.uint64(0xFFFF)])
-                bits >>= np.uint64(16)
-                left -= 1
+            if seeds[b] != 0 and count[r] > 1:
+                more = spread[r] * rng.standard_normal()
+            if seeds[b] != 0 and count[r] > _MANY:
+                weight = float(rng.poisson(count[r]))
             elif seeds[b] != 0:
-                weight, more = float(rng.poisson(count[r])), spread[r] * rng.standard_normal()
+                weight = 0.0
+                for _ in range(count[r]):
+                    if left == 0:
+                        state += np.uint64(0x9E3779B97F4A7C15)
+                        bits = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+                        bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+                        bits ^= bits >> np.uint64(31)
+                        left = 4
+                    weight += poisson[bits & np.uint64(0xFFFF)]
+                    bits >>= np.uint64(16)
+                    left -= 1
             for s in range(len(cell)):
                 for k in range(values.shape[1]):
                     out[b, s, cell[s, r], k] += weight * values[r, k]
