@@ -111,9 +111,7 @@ def cumulative_orders(
     `curve`: from `survival.mean_cumulative_orders` or its difference. `until`: last day drawn. `truth`: columns group,
     duration_days, mean_cumulative_orders, drawn as thin dotted lines.
     """
-    ax, end, groups = _curve(curve, ax, band, until)
-    for group in groups:
-        _dotted(ax, truth, group, "mean_cumulative_orders", end)
+    ax = _curve(curve, ax, band, until, truth, "mean_cumulative_orders")
     ax.set(xlabel="Days since the first order")
     return ax
 
@@ -135,35 +133,36 @@ def difference(
     `since`: what the days are counted from. `mark`: a day and its name, such as (21, "end of the flight"), drawn as an
     upright line.
     """
-    ax, end, groups = _curve(curve, ax, band, until)
+    ax = _curve(curve, ax, band, until, truth, "difference")
     if mark:
         ax.axvline(mark[0], color=FAINT, lw=1, ls=(0, (3, 2)))
         where: dict[str, Any] = {"transform": ax.get_xaxis_transform(), "color": MUTED, "fontsize": 10}
         ax.text(mark[0], 0.02, f"  {mark[1]}", **where)
-    for group in groups:
-        _dotted(ax, truth, group, "difference", end)
     ax.set(xlabel=f"Days since {since}, n = {curve.n:,}")
     if "share" in curve.estimand:
         in_percent(ax.yaxis)
     return ax
 
 
-def _curve(curve: Curve, ax: Axes | None, band: bool, until: float | None) -> tuple[Axes, float, list[str]]:
-    """A line per group with interval and band; gives the last day drawn and the groups too."""
+def _curve(
+    curve: Curve, ax: Axes | None, band: bool, until: float | None, truth: pl.DataFrame | None, true: str
+) -> Axes:
+    """A line per group with interval, band and the truth, which the column `true` tells."""
     ax = new_axes(ax)
     end = until or float(curve.table["duration_days"].max())  # type: ignore[arg-type]
     parts = curve.table.filter(pl.col("duration_days") <= end).partition_by("group", maintain_order=True)
     names = ["duration_days", "estimate", "low", "high", *(["band_low", "band_high"] if band else [])]
-    groups, labels = [str(part["group"][0]) for part in parts], []
-    for place, (group, part) in enumerate(zip(groups, parts)):
-        colour, dash = look_of(place)
+    labels = []
+    for place, part in enumerate(parts):
+        (colour, dash), group = look_of(place), str(part["group"][0])
         name = "" if len(parts) == 1 and group == "all" else group
         labels.append(_steps(ax, *(part[one] for one in names), colour=colour, dash=dash, name=name))
+        _dotted(ax, truth, group, true, end)
     ax.axhline(0, color=FAINT, lw=1)
     ax.set(xlim=(0, end))
     y_label(ax, f"{curve.estimand.capitalize()}, {100 * curve.level:g} % interval")
     end_labels(ax, labels)
-    return ax, end, groups
+    return ax
 
 
 def _steps(
