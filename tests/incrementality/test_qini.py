@@ -172,7 +172,7 @@ def test_draws_have_the_moments_of_poisson_weights_and_are_the_same_for_all_scor
 
 KINDS = {
     "flags": {"n": 4_000, "treated": 0.5, "differ": 1.0},
-    "one in ten in control": {"n": 6_000, "treated": 0.9, "differ": 1.0},
+    "one in ten in control": {"n": 12_000, "treated": 0.9, "differ": 1.0},
     "one in a hundred buys": {"n": 20_000, "treated": 0.5, "differ": 1.0},
     "the ad moves all alike": {"n": 4_000, "treated": 0.5, "differ": 0.0},
 }
