@@ -99,7 +99,7 @@ def qini(
     arm
         Column of the arm.
     level
-        Coverage of the intervals: estimate +- z x the standard deviation over the resamples.
+        Coverage of the intervals: estimate +- t x the standard deviation over the resamples, of the curve +- z x it.
     bootstraps
         Resamples, with weights by Poisson(1); all scores are judged on the same ones.
     rng
@@ -112,7 +112,8 @@ def qini(
         against 0, a score by lot, but none for the AUUC. Then for each further score the difference "score - first" of
         Qini (which is that of the AUUC) and AUTOC. Refused where the outcomes of an arm are worth fewer than 50
         customers: (sum of distances from the mean)^2 / sum of their squares. That is about 80 customers where outcomes
-        are normal, 13 buyers where few buy and all spend the same, 30 and more where a few of them spend most.
+        are normal, 13 buyers where few buy and all spend the same, 30 and more where a few of them spend most. Near
+        that border AUTOC, which hangs on the very first customers, holds a little less often (92 % for 95 %).
 
     Raises
     ------
@@ -307,4 +308,5 @@ def _rows(areas: Floats, scores: list[str], told: dict[str, Any]) -> Iterator[di
 
 
 def _row(areas: Floats, null: float | None, **rest: Any) -> dict[str, Any]:
-    return estimate_row(estimate=float(areas[0]), standard_error=float(areas[1:].std(ddof=1)), null=null, **rest)
+    error, degrees = float(areas[1:].std(ddof=1)), len(areas) - 2.0
+    return estimate_row(estimate=float(areas[0]), standard_error=error, null=null, degrees=degrees, **rest)
