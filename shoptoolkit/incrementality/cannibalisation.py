@@ -13,10 +13,11 @@ from typing import Any
 from shoptoolkit.contract import EstimateTable, estimate_row, refused_row
 from shoptoolkit.contract.check import check_level, listed
 from shoptoolkit.contract.estimates import two_sided, z_of
-from shoptoolkit.incrementality.door import MEASURES, QUESTION
+from shoptoolkit.incrementality.door import ESTIMANDS, MEASURES, QUESTION
 from shoptoolkit.incrementality.joint import Joint, joints, words_of
 
 WHOSE = "Whose orders are those through the ad?"
+_SHARES = ("taken from organic", "on top")
 
 
 def cannibalisation(
@@ -59,8 +60,8 @@ def cannibalisation(
     Returns
     -------
     EstimateTable
-        Per arm and group, `n` customers of both arms: additional `paid`, `organic` and `net` per assigned customer
-        (p-values against none), then, with the question "Whose orders are those through the ad?" and the estimand
+        Per arm and group, `n` customers of both arms: additional `paid`, `organic` and `net` per assigned (or eligible,
+        if outcomes start so) customer (p-values against none), then, with the question "Whose orders are those through the ad?" and the estimand
         "share of additional paid orders" (measure share): "taken from organic", - organic / paid, and "on top", net /
         paid. The two add up to 1. A group called "b - a" is the difference of b and a.
 
@@ -80,7 +81,7 @@ def cannibalisation(
     ContractError
         Outcomes break their contract, or a column is missing, null or infinite.
     ValueError
-        `control` is no arm; a covariate is not known before.
+        `control` is no arm; a covariate is not known before; `paid`, `organic` and `net` are not three names.
 
     References
     ----------
@@ -99,10 +100,13 @@ def cannibalisation(
     how: dict[str, Any] = {"covariates": listed(covariates, name="covariates"), "strata": strata, "cluster": cluster}
     told = {"level": level, "method": words_of("as assigned", **how)}
     told |= {"horizon_days": getattr(outcomes, "window_days", None)}
+    if not all(isinstance(one, str) for one in (paid, organic, net)) or len({paid, organic, net, *_SHARES}) < 5:
+        raise ValueError(f"paid, organic and net are {paid!r}, {organic!r}, {net!r}; they must be three names.")
+    per_customer = ESTIMANDS[getattr(outcomes, "start", "assigned_at")]
     found: dict[str, list[list[dict[str, Any]]]] = {}
     for group, arm, both in joints(outcomes, control=control, numbers=[paid, organic], by=by, **how):
         words = told | {"group": group, "contrast": f"{arm} - {control}"}
-        found.setdefault(arm, []).append(list(_rows(both, paid, organic, net, words)))
+        found.setdefault(arm, []).append(list(_rows(both, paid, organic, net, per_customer, words)))
     rows: list[dict[str, Any]] = []
     for groups in found.values():
         rows += (row for group in groups for row in group)
@@ -110,14 +114,16 @@ def cannibalisation(
     return EstimateTable.from_rows(rows)
 
 
-def _rows(both: Joint, paid: str, organic: str, net: str, words: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _rows(
+    both: Joint, paid: str, organic: str, net: str, per_customer: str, words: dict[str, Any]
+) -> Iterator[dict[str, Any]]:
     """The rows of one arm and group."""
     sums = {paid: {paid: 1.0}, organic: {organic: 1.0}, net: {paid: 1.0, organic: 1.0}}
-    row = words | {"question": QUESTION, "estimand": "per assigned customer"}
+    row = words | {"question": QUESTION, "estimand": per_customer}
     for metric, weights in sums.items():
         yield both.row(weights, metric=metric, measure=MEASURES.get(metric, MEASURES.get(net)), **row)
     row = words | {"question": WHOSE, "estimand": "share of additional paid orders", "measure": "share"}
-    for metric, weights in {"taken from organic": {organic: -1.0}, "on top": sums[net]}.items():
+    for metric, weights in zip(_SHARES, ({organic: -1.0}, sums[net])):
         yield both.ratio(weights, sums[paid], metric=metric, **row)
 
 

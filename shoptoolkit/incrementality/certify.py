@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -41,8 +42,8 @@ def certify_coverage(
 ) -> EstimateTable:
     """Can an estimator be believed on this shop's own customers?
 
-    In each world customers of control are dealt to two arms by chance, `effect` is added to those called "treatment",
-    and the estimator is asked; then once more without the effect.
+    In each world customers of control are dealt to two arms by chance, one by one (not by clusters), `effect` is added
+    to those called "treatment", and the estimator is asked; then once more without the effect.
 
     Parameters
     ----------
@@ -136,15 +137,15 @@ def _check(effect: float, treated_share: float, worlds: int, draw: str, level: f
     check_level(level)
     check_number("worlds", worlds, least=1, whole=True)
     choose("draw", draw, _DRAWS)
-    if not math.isfinite(effect) or effect == 0:
+    if isinstance(effect, bool) or not isinstance(effect, Real) or not math.isfinite(effect) or effect == 0:
         raise ValueError(f"effect is {effect!r}; it must be a number other than 0. No effect is always tried as well.")
-    if not 0 < treated_share < 1:
+    if not isinstance(treated_share, Real) or not 0 < treated_share < 1:
         raise ValueError(f"treated_share is {treated_share!r}; it must lie between 0 and 1, e.g. 0.5.")
 
 
 def _of_control(outcomes: Any, control: str, metric: str) -> pl.DataFrame:
     """The customers of control, in an order of their own, with `metric` as numbers."""
-    frame = require(outcomes, Outcomes).filter(pl.col("arm") == control)
+    frame = require(outcomes, Outcomes).filter(pl.col("arm") == str(control))
     if len(frame) < 4:
         raise ValueError(f"control is {control!r}, an arm of {len(frame)} customers; it takes 4, or many more.")
     halves = pl.Series([_TREATMENT, control] * len(frame)).head(len(frame))

@@ -17,6 +17,7 @@ from shoptoolkit.contract.check import listed
 
 QUESTION = "What did the ads add?"
 MEASURES = {"orders": "orders", "revenue": "currency", "gross_revenue": "currency", "converted": "share"}
+ESTIMANDS = {"assigned_at": "per assigned customer", "eligible_at": "per eligible customer"}  # by outcomes' start
 COVARIATE = "pre_"  # how names begin of what was known before the experiment
 _NOT_METRICS = ("customer_id", "arm", "stratum", "cluster", "exposed", "probability")
 
@@ -82,13 +83,13 @@ def arms(
     )
 
 
-def others(found: Iterable[str], control: str) -> tuple[str, ...]:
+def others(found: Iterable[str], control: str, *, name: str = "outcomes") -> tuple[str, ...]:
     """The arms that are not the control, sorted: at least one, or a ContractError."""
     found = sorted(set(found))
     if control not in found:
         raise ValueError(f"control is {control!r}; the arms are {', '.join(map(repr, found))}.")
     if len(found) < 2:
-        raise ContractError(f"outcomes: {control!r} is the one arm; a comparison needs two.")
+        raise ContractError(f"{name}: {control!r} is the one arm; a comparison needs two.")
     return tuple(one for one in found if one != control)
 
 

@@ -13,14 +13,14 @@ import polars as pl
 
 from shoptoolkit.contract import ContractError, EstimateTable, Outcomes, require
 from shoptoolkit.contract.check import check_level, choose, listed
-from shoptoolkit.incrementality.door import MEASURES, QUESTION
+from shoptoolkit.incrementality.door import MEASURES, QUESTION, metrics_of
 from shoptoolkit.incrementality.joint import Joint, joints, words_of
 
 DESIGNS = {"assignment": "assigned_at", "ghost_ads": "eligible_at", "placebo_ads": None}  # where outcomes start
 WEAK = 10.0  # the least F of the first stage
 _CHANCE = 0.0005  # the p-value at which arms whose shares of the exposed differ are refused
 _SHOWN = "the exposed"  # a name that no metric has
-_NAMES = {"assignment": "Wald", "ghost_ads": "ghost ads, Wald", "placebo_ads": "placebo ads, the exposed of both arms"}
+_NAMES = {"assignment": "Wald", "ghost_ads": "ghost ads from eligibility, Wald", "placebo_ads": "placebo ads, the exposed of both arms"}
 Answers = Iterator[tuple[dict[str, Any], Joint, Callable[[Joint, str, dict[str, Any]], dict[str, Any]]]]
 
 
@@ -53,7 +53,8 @@ def lift_on_exposed(
     design
         "assignment": all who were assigned, outcomes from then on. "ghost_ads": of both arms those for whom an ad slot
         was won, outcomes from `eligible_at` on, and in treatment the ad was (mostly) shown; much narrower, as
-        those who never came near the ad make no noise. "placebo_ads": control was shown a placebo, and `exposed` says
+        those who never came near the ad make no noise. A window as long as one from the assignment ends later, by
+        which time the ad may have added more or less. "placebo_ads": control was shown a placebo, and `exposed` says
         of both arms who was shown what was meant for them; the exposed are compared directly.
     exposed
         Column of flags: who was shown the ad (or placebo).
@@ -113,7 +114,7 @@ def lift_on_exposed(
     check_level(level)
     choose("design", design, DESIGNS)
     _check_start(outcomes, design)
-    names, frame = listed(metrics, name="metrics"), _flagged(require(outcomes, Outcomes), exposed)
+    names, frame = list(metrics_of(listed(metrics, name="metrics"))), _flagged(require(outcomes, Outcomes), exposed)
     how: dict[str, Any] = {"covariates": listed(covariates, name="covariates"), "strata": strata, "cluster": cluster}
     asked = {"control": control, "by": by}
     words = {"question": QUESTION, "level": level, "horizon_days": getattr(outcomes, "window_days", None)}

@@ -27,7 +27,8 @@ def ledger(*tables: EstimateTable, truth: EstimateTable | None = None) -> Estima
         What the estimators gave, in the order in which the ledger shall have them. Refused rows stay.
     truth
         What is true, such as `simulate.shop(...).truth.estimates`. A row is given the truth of the same question,
-        estimand, metric, contrast, horizon_days and group; a row without such a truth has null. Never a near one.
+        estimand, metric, contrast, horizon_days and group; a row without such a truth has null. That of the simulator
+        is counted from the assignment; windows of ghost ads, which begin at eligibility (`method` says so), end later.
 
     Returns
     -------

@@ -7,6 +7,7 @@ undo it. sensitivity.py keeps the score of the estimate.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -17,7 +18,7 @@ import polars.selectors as cs
 
 from shoptoolkit.contract import ContractError, EstimateTable, estimate_row, refused_row, to_polars
 from shoptoolkit.contract.arrays import Flags, Floats
-from shoptoolkit.contract.check import check_level, check_number, choose, listed
+from shoptoolkit.contract.check import check_level, check_number, check_span, choose, listed
 from shoptoolkit.contract.show import html_table
 from shoptoolkit.incrementality.crossfit import Folds, cross_chances, deal, grow
 from shoptoolkit.incrementality.door import MEASURES, QUESTION
@@ -133,14 +134,15 @@ def observational(
     -------
     Observational
         Refused where more than 1 % of the customers the estimand is about have a propensity beyond .02 to .98 ("att":
-        above .98); a few are weighted as if on that edge, and the row says so. Refused too where either group has, or
-        the weighted customers are worth, fewer than 50.
+        above .98); a few are weighted as if on that edge, and the row says so. Refused too where the weights of a group
+        do not add up to 1 (by a tenth and four errors), and where either has, or is worth after weighting, fewer than
+        50.
 
     Raises
     ------
     ContractError
         Columns missing or mistyped; a customer with several rows; null or infinite outcomes; covariates that trees
-        cannot read, or that are constant.
+        cannot read; a column that is constant.
     ValueError
         A column in two roles, an unknown option, a number out of its range.
 
@@ -170,7 +172,11 @@ def observational(
     check_level(level)
     choose("estimand", estimand, _ESTIMANDS)
     check_number("folds", folds, least=2, whole=True)
+    if folds > _LEAST:
+        raise ValueError(f"folds is {folds}; each must hold customers of both groups, so at most {_LEAST}, e.g. 5.")
     check_number("nthread", nthread, least=1, whole=True)
+    if horizon_days is not None:
+        check_span("horizon_days", horizon_days)
     rng = np.random.default_rng(rng)
     names, without = sorted(set(listed(covariates, name="covariates"))), listed(benchmarks, name="benchmarks")
     table = _read(frame, id, treatment, outcome, names, without)
@@ -184,7 +190,9 @@ def observational(
         "horizon_days": horizon_days or getattr(frame, "window_days", None),
         "level": level,
     }
-    ((_, _, apart),) = joints(table.rename({id: "customer_id"}), control="without", numbers=[_OUTCOME])
+    arm = pl.when(_TREATED).then(pl.lit("with")).otherwise(pl.lit("without"))
+    plain = table.select(_OUTCOME, customer_id=pl.col(id), arm=arm)
+    ((_, _, apart),) = joints(plain, control="without", numbers=[_OUTCOME])
     naive = apart.row({_OUTCOME: 1.0}, **words, method="difference in means, not adjusted")
     words |= {"method": f"doubly robust, lines and boosted trees, {folds} folds"}
     if few := _too_few(table):
@@ -193,7 +201,7 @@ def observational(
     seed = int(rng.integers(2**31))
     told = _expected(dealt, seed)
     kept, refused, note = _compared(told, estimand, trim)
-    words |= {"n": int(kept.sum()), "estimand": words["estimand"] + " with overlap" * trim}
+    words |= {"n": int(kept.sum()), "estimand": words["estimand"] + (" with overlap" if trim else "")}
     if refused:
         return _answer([refused_row(reason=refused, **words), naive], _overlap(told))
     found = _score(told, kept, estimand)
@@ -204,7 +212,7 @@ def observational(
 
 
 def _read(frame: Any, id: str, treatment: str, outcome: str, names: list[str], without: list[str]) -> pl.DataFrame:
-    """The columns asked for, with who was treated as a flag and as an arm, and the outcome about its mean."""
+    """The columns asked for, with who was treated as a flag, and the outcome about its mean."""
     table = to_polars(frame)
     roles = [id, treatment, outcome, *names]
     if absent := [name for name in roles if name not in table.columns]:
@@ -225,9 +233,11 @@ def _read(frame: Any, id: str, treatment: str, outcome: str, names: list[str], w
     numbers = numbers.cast(pl.Float64)
     if bad := len(table) - int(numbers.is_finite().sum()):
         raise ContractError(f"frame: outcome {outcome!r} is null, NaN or infinite in {bad:,} of {len(table):,} rows.")
+    for name, column in {treatment: flags, outcome: numbers}.items():
+        if column.n_unique() < 2:
+            raise ContractError(f"frame: {name!r} is the same in all {len(table):,} rows, so nothing can be compared.")
     made = {_TREATED: flags.cast(pl.Boolean), _OUTCOME: numbers - numbers.mean()}
-    arm = pl.when(_TREATED).then(pl.lit("with")).otherwise(pl.lit("without"))
-    return table.select(id, *names).with_columns(**made).with_columns(arm=arm)
+    return table.select(id, *names).with_columns(**made)
 
 
 def _is_number(column: pl.Series) -> bool:
@@ -299,7 +309,10 @@ def _compared(told: _Expected, estimand: str, trim: bool) -> tuple[Flags, str | 
             f"no overlap: {far:,} of {about.sum():,} customers have {who}, so hardly anybody of the other group is"
         )
         return kept, f"{refused} like them. trim=True leaves them out, and says so in the estimand.", None
-    worth = _worth(_score(told, kept, estimand), told.treated[kept]) if told.treated[kept].any() else 0.0
+    found = _score(told, kept, estimand) if told.treated[kept].any() else None
+    worth = _worth(found, told.treated[kept]) if found else 0.0
+    if found and (refused := _unlike(found, told.treated[kept])):
+        return kept, refused, None
     if worth < _LEAST:
         refused = f"weighted to be alike, the customers of one group are worth only {worth:.0f}; {_LEAST} are needed."
         return kept, f"{refused} Take more customers, or trim=True.", None
@@ -321,6 +334,22 @@ def _worth(found: Score, treated: Flags) -> float:
     """How many equally weighted customers the group with the more unequal weights is worth (Kish 1965)."""
     sides = (found.weights[treated], found.weights[~treated])
     return float(min(one.sum() ** 2 / (one**2).sum() for one in sides))
+
+
+def _unlike(found: Score, treated: Flags) -> str | None:
+    """Why weights do not make the groups alike, if so: of each they must add up to 1, which is 4 errors and a tenth off.
+
+    Trees shrink propensities, so that where hardly anybody is alike these alone may stay within the edges.
+    """
+    for side, name in ((treated, "with"), (~treated, "without")):
+        weights = np.abs(np.where(side, found.weights, 0.0))
+        if abs(weights.mean() - 1) > max(0.1, 4 * weights.std() / math.sqrt(len(weights))):
+            return (
+                f"no overlap: the customers {name} it, weighted to stand for the others, add up to "
+                f"{weights.mean():.2g} of them, so propensities are further apart than the trees tell. Leave out what "
+                "all but says who had it, or whom it could not reach."
+            )
+    return None
 
 
 def _overlap(told: _Expected) -> pl.DataFrame:

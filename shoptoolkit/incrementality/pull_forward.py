@@ -15,12 +15,13 @@ import polars as pl
 
 from shoptoolkit.contract import ContractError, EstimateTable, to_polars
 from shoptoolkit.contract.check import check_level, check_number
-from shoptoolkit.incrementality.door import MEASURES, QUESTION
+from shoptoolkit.incrementality.door import ESTIMANDS, MEASURES, QUESTION
 from shoptoolkit.incrementality.joint import Joint, joints, words_of
-from shoptoolkit.incrementality.repurchase import ESTIMANDS, since_start, with_covariates
+from shoptoolkit.incrementality.repurchase import since_start, with_covariates
 from shoptoolkit.survival.recurrent import orders_by
 
 _LEAST = 10  # customers of an arm who are watched to the horizon
+_NAMES = ("customer_id", "order_id", "order_number")  # numbers that are not to be summed
 _BORROWED = {
     "question": "Did the ad borrow from later?",
     "estimand": "(L(flight) - L(horizon)) / L(flight)",
@@ -109,9 +110,10 @@ def pull_forward(
             "flight, so the horizon must lie beyond it."
         )
     orders = to_polars(orders)
-    if metric != "orders" and not (metric in orders.columns and orders.schema[metric].is_numeric()):
-        numbers = ", ".join(name for name, kind in orders.schema.items() if kind.is_numeric())
-        raise ContractError(f"orders: metric is {metric!r}; it must be 'orders' or a column of numbers: {numbers}.")
+    numbers = [name for name, kind in orders.schema.items() if kind.is_numeric() and name not in _NAMES]
+    if metric != "orders" and metric not in numbers:
+        told = ", ".join(numbers)
+        raise ContractError(f"orders: metric is {metric!r}; it must be 'orders' or a column of numbers: {told}.")
     spells = since_start(
         orders,
         assignments,

@@ -17,10 +17,11 @@ from shoptoolkit.contract import ContractError, EstimateTable, Orders, require, 
 from shoptoolkit.contract.check import check_number
 from shoptoolkit.contract.clock import day_of, moment
 from shoptoolkit.incrementality.assigned import assigned
-from shoptoolkit.incrementality.door import COVARIATE, QUESTION
+from shoptoolkit.incrementality.door import COVARIATE, ESTIMANDS, QUESTION, others
+from shoptoolkit.incrementality.lift import unequal, whole_clusters
+from shoptoolkit.incrementality.split import split_reason
 from shoptoolkit.survival import Curve
 
-ESTIMANDS = {"assigned_at": "per assigned customer", "eligible_at": "per eligible customer"}
 _SINCE = {"assigned_at": "the assignment", "eligible_at": "eligibility"}
 _DAY = 86_400_000_000  # microseconds
 
@@ -93,7 +94,8 @@ def repurchase_lift(
     Raises
     ------
     ContractError
-        Orders or assignments break their contract; several experiments, a customer with several rows, one arm only; no
+        Orders or assignments break their contract; several experiments, a customer with several rows, one arm only;
+        clusters were dealt, not customers; a sample ratio mismatch; an arm of which nobody is followed for a day; no
         order since the start; customers without covariates, or covariates that are no numbers or constant.
     ValueError
         `control` is no arm, `start` is none of the two, a number is out of its range.
@@ -101,9 +103,9 @@ def repurchase_lift(
     Notes
     -----
     The follow-up may end for customers on different days, as long as its end says nothing about their orders. Intervals
-    and bands follow the normal law; with 60 customers in an arm, bands of 90 % hold about .87 to .9. Customers who were
-    dealt in clusters are taken as if dealt one by one. See `survival.restricted_mean_difference`,
-    `survival.survival_difference` and `survival.mean_cumulative_orders_difference`.
+    and bands follow the normal law; with 60 customers in an arm, bands of 90 % hold about .87 to .9. See
+    `survival.restricted_mean_difference`, `survival.survival_difference` and
+    `survival.mean_cumulative_orders_difference`.
 
     Examples
     --------
@@ -174,7 +176,12 @@ def since_start(
     placed = require(orders, Orders)
     people = _people(assignments, placed, control=control, start=start)
     followed = (pl.lit(end) - pl.col("started_at")).dt.total_microseconds() // _DAY
+    named = people["arm"].unique().sort()
     people = people.with_columns(followed=pl.min_horizontal(followed, horizon_days)).filter(pl.col("followed") >= 1)
+    if late := [arm for arm in named if arm not in people["arm"]]:
+        raise ContractError(
+            f"assignments: nobody of {late[0]!r} has a whole day from {start} to as_of ({as_of}); take a later as_of."
+        )
     amount = pl.lit(1) if metric == "orders" else pl.col(metric)
     came = placed.select("customer_id", "ordered_at", amount.alias(metric)).join(people, on="customer_id")
     day = (pl.col("ordered_at") - pl.col("started_at")).dt.total_microseconds() // _DAY + 1
@@ -198,13 +205,17 @@ def since_start(
 
 def _people(assignments: Any, placed: pl.DataFrame, *, control: str, start: str) -> pl.DataFrame:
     """customer_id, arm, started_at of those who ever started, in two arms or more."""
-    people = assigned(assignments, placed, start=start).select("customer_id", "arm", "started_at")
-    found = sorted(people["arm"].unique())
-    if control not in found:
-        raise ValueError(f"control is {control!r}; the arms are {', '.join(map(repr, found))}.")
-    if len(found) < 2:
-        raise ContractError(f"assignments: {control!r} is the one arm; a comparison needs two.")
-    return people.drop_nulls("started_at")
+    people = assigned(assignments, placed, start=start)
+    others(people["arm"], control, name="assignments")
+    if "cluster" in people.columns and whole_clusters(people):
+        raise ContractError(
+            "assignments: each cluster lies in one arm, so clusters were dealt, and errors here are those of "
+            "customers. Take lift(outcomes(...), cluster='cluster') by each day that matters."
+        )
+    reason = unequal(people, ["arm"]) if "probability" in people.columns else None
+    if reason := reason or split_reason(people):
+        raise ContractError(f"assignments: {reason}")
+    return people.select("customer_id", "arm", "started_at").drop_nulls("started_at")
 
 
 def with_covariates(table: pl.DataFrame, covariates: Any) -> tuple[pl.DataFrame, list[str]]:

@@ -12,7 +12,7 @@ import polars as pl
 
 from shoptoolkit.contract import ContractError, EstimateTable, Outcomes, require
 from shoptoolkit.contract.check import check_level, check_span, listed
-from shoptoolkit.incrementality.door import QUESTION, rows_of
+from shoptoolkit.incrementality.door import ESTIMANDS, QUESTION, others, rows_of
 from shoptoolkit.incrementality.joint import Joint, joints, words_of
 
 _COST = "cost"
@@ -64,7 +64,7 @@ def incremental_value(
     Returns
     -------
     EstimateTable
-        Per arm and group, `n` customers of both arms, per assigned customer, in currency: `revenue`, "margin"
+        Per arm and group, `n` customers of both arms, per assigned (or eligible) customer, in currency: `revenue`, "margin"
         (margin_share x revenue), "cost", "profit" (margin - cost; p-value against none) and `value`, where given. Then
         "iroas" (measure ratio), incremental revenue per unit of cost; p-value against 1 / margin_share, where profit
         begins. To have totals, multiply by the customers of the arm.
@@ -80,7 +80,8 @@ def incremental_value(
     ContractError
         Outcomes break their contract; a column is missing, null or infinite; a cost is negative, or in control.
     ValueError
-        `control` is no arm, `margin_share` or `cost` is out of range, or one total is given for several arms or groups.
+        `control` is no arm, `margin_share` or `cost` is out of range, one total is given for several arms or groups, or
+        a column is called as a row of the answer.
 
     References
     ----------
@@ -99,23 +100,27 @@ def incremental_value(
     if isinstance(margin_share, bool) or not isinstance(margin_share, int | float) or not 0 < margin_share <= 1:
         raise ValueError(f"margin_share is {margin_share!r}; it must be above 0 and at most 1, e.g. 0.3.")
     how: dict[str, Any] = {"covariates": listed(covariates, name="covariates"), "strata": strata, "cluster": cluster}
-    numbers = list(dict.fromkeys([revenue, *([value] if value else [])]))
+    numbers = listed([revenue, *([value] if value else [])], name="revenue and value")
+    if taken := [one for one in numbers if one in ("margin", _COST, "profit", "iroas")]:
+        raise ValueError(f"{taken[0]!r} is what a row of the answer is called; rename that column, to 'revenue' or so.")
+    per_customer = ESTIMANDS[getattr(outcomes, "start", "assigned_at")]
     frame = _with_cost(require(outcomes, Outcomes), cost, control, is_split=by is not None)
     told = {"question": QUESTION, "level": level, "horizon_days": getattr(outcomes, "window_days", None)}
     told["method"] = words_of(f"as assigned, {'random' if isinstance(cost, str) else 'known'} cost", **how)
     rows: list[dict[str, Any]] = []
     for group, arm, both in joints(frame, control=control, numbers=numbers, beside=[_COST], by=by, **how):
         words = told | {"group": group, "contrast": f"{arm} - {control}"}
-        rows += _rows(both, revenue, value, margin_share, words)
+        rows += _rows(both, revenue, value, margin_share, per_customer, words)
     return EstimateTable.from_rows(rows)
 
 
 def _with_cost(table: pl.DataFrame, cost: str | float, control: str, *, is_split: bool) -> pl.DataFrame:
     """The table with each customer's cost; a total is shared out evenly over the arm."""
+    arms = others(table["arm"], control)
     is_treated = pl.col("arm") != control
     if not isinstance(cost, str):
         check_span("cost", cost, unit="units of currency", example="12_000")
-        if is_split or table["arm"].n_unique() > 2:
+        if is_split or len(arms) > 1:
             raise ValueError(f"cost is {cost!r}, one total for several arms or groups; give a column of customers'.")
         return table.with_columns(pl.when(is_treated).then(cost / is_treated.sum()).otherwise(0.0).alias(_COST))
     checked = rows_of(table, numbers=[cost])
@@ -130,12 +135,12 @@ def _with_cost(table: pl.DataFrame, cost: str | float, control: str, *, is_split
 
 
 def _rows(
-    both: Joint, revenue: str, value: str | None, margin_share: float, words: dict[str, Any]
+    both: Joint, revenue: str, value: str | None, margin_share: float, per_customer: str, words: dict[str, Any]
 ) -> Iterator[dict[str, Any]]:
     """The rows of one arm and group."""
     earned, spent, kept = {revenue: 1.0}, {_COST: 1.0}, {revenue: margin_share}
     sums = {revenue: earned, "margin": kept, "cost": spent, "profit": kept | {_COST: -1.0}}
     for metric, weights in (sums | ({value: {value: 1.0}} if value else {})).items():
-        yield both.row(weights, estimand="per assigned customer", metric=metric, measure="currency", **words)
+        yield both.row(weights, estimand=per_customer, metric=metric, measure="currency", **words)
     row = words | {"estimand": "incremental revenue per unit of cost", "metric": "iroas", "measure": "ratio"}
     yield both.ratio(earned, spent, null=1 / margin_share, **row)
