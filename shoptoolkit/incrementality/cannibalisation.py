@@ -61,9 +61,9 @@ def cannibalisation(
     -------
     EstimateTable
         Per arm and group, `n` customers of both arms: additional `paid`, `organic` and `net` per assigned (or eligible,
-        if outcomes start so) customer (p-values against none), then, with the question "Whose orders are those through the ad?" and the estimand
-        "share of additional paid orders" (measure share): "taken from organic", - organic / paid, and "on top", net /
-        paid. The two add up to 1. A group called "b - a" is the difference of b and a.
+        if outcomes start so) customer (p-values against none), then, with the question "Whose orders are those through
+        the ad?" and the estimand "share of additional paid orders" (measure share): "taken from organic", - organic /
+        paid, and "on top", net / paid. The two add up to 1. A group called "b - a" is the difference of b and a.
 
     Notes
     -----

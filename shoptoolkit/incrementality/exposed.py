@@ -20,7 +20,11 @@ DESIGNS = {"assignment": "assigned_at", "ghost_ads": "eligible_at", "placebo_ads
 WEAK = 10.0  # the least F of the first stage
 _CHANCE = 0.0005  # the p-value at which arms whose shares of the exposed differ are refused
 _SHOWN = "the exposed"  # a name that no metric has
-_NAMES = {"assignment": "Wald", "ghost_ads": "ghost ads from eligibility, Wald", "placebo_ads": "placebo ads, the exposed of both arms"}
+_NAMES = {
+    "assignment": "Wald",
+    "ghost_ads": "ghost ads from eligibility, Wald",
+    "placebo_ads": "placebo ads, the exposed of both arms",
+}
 Answers = Iterator[tuple[dict[str, Any], Joint, Callable[[Joint, str, dict[str, Any]], dict[str, Any]]]]
 
 

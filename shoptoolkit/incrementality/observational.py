@@ -311,8 +311,8 @@ def _compared(told: _Expected, estimand: str, trim: bool) -> tuple[Flags, str | 
         return kept, f"{refused} like them. trim=True leaves them out, and says so in the estimand.", None
     found = _score(told, kept, estimand) if told.treated[kept].any() else None
     worth = _worth(found, told.treated[kept]) if found else 0.0
-    if found and (refused := _unlike(found, told.treated[kept])):
-        return kept, refused, None
+    if found and (unlike := _unlike(found, told.treated[kept])):
+        return kept, unlike, None
     if worth < _LEAST:
         refused = f"weighted to be alike, the customers of one group are worth only {worth:.0f}; {_LEAST} are needed."
         return kept, f"{refused} Take more customers, or trim=True.", None
@@ -337,7 +337,7 @@ def _worth(found: Score, treated: Flags) -> float:
 
 
 def _unlike(found: Score, treated: Flags) -> str | None:
-    """Why weights do not make the groups alike, if so: of each they must add up to 1, which is 4 errors and a tenth off.
+    """Why weights do not make the groups alike, if so: their mean must be 1, give or take a tenth and 4 errors.
 
     Trees shrink propensities, so that where hardly anybody is alike these alone may stay within the edges.
     """

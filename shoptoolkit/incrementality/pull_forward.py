@@ -110,10 +110,10 @@ def pull_forward(
             "flight, so the horizon must lie beyond it."
         )
     orders = to_polars(orders)
-    numbers = [name for name, kind in orders.schema.items() if kind.is_numeric() and name not in _NAMES]
-    if metric != "orders" and metric not in numbers:
-        told = ", ".join(numbers)
-        raise ContractError(f"orders: metric is {metric!r}; it must be 'orders' or a column of numbers: {told}.")
+    summed = [name for name, kind in orders.schema.items() if kind.is_numeric() and name not in _NAMES]
+    if metric != "orders" and metric not in summed:
+        listing = ", ".join(summed)
+        raise ContractError(f"orders: metric is {metric!r}; it must be 'orders' or a column of numbers: {listing}.")
     spells = since_start(
         orders,
         assignments,

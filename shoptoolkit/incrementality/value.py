@@ -64,10 +64,10 @@ def incremental_value(
     Returns
     -------
     EstimateTable
-        Per arm and group, `n` customers of both arms, per assigned (or eligible) customer, in currency: `revenue`, "margin"
-        (margin_share x revenue), "cost", "profit" (margin - cost; p-value against none) and `value`, where given. Then
-        "iroas" (measure ratio), incremental revenue per unit of cost; p-value against 1 / margin_share, where profit
-        begins. To have totals, multiply by the customers of the arm.
+        Per arm and group, `n` customers of both arms, per assigned (or eligible) customer, in currency: `revenue`,
+        "margin" (margin_share x revenue), "cost", "profit" (margin - cost; p-value against none) and `value`, where
+        given. Then "iroas" (measure ratio), incremental revenue per unit of cost; p-value against 1 / margin_share,
+        where profit begins. To have totals, multiply by the customers of the arm.
 
     Notes
     -----

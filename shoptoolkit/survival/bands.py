@@ -145,4 +145,5 @@ def highest(days: Ints, total: Floats, covariance: Callable[[Ints], Floats], lev
     points = qmc.Sobol(int(kept.sum()), rng=np.random.default_rng(0)).random_base2(13)
     paths = ndtri(np.clip(points[:, ::-1], 1e-12, 1 - 1e-12)) @ (axes[:, kept] * np.sqrt(values[kept])).T
     steps = np.sqrt(np.maximum(2 - 2 * np.diag(correlation, 1), 0)) if len(days) > _DAYS else np.zeros(1)
-    return float(np.quantile(np.abs(paths).max(axis=1), level) + 0.5826 * steps.mean())
+    reach = float(np.quantile(np.abs(paths).max(axis=1), level) + 0.5826 * steps.mean())
+    return max(z_of(level), reach)  # of one day it is that, but for the grid of points

@@ -191,6 +191,27 @@ def test_where_nobody_is_alike_it_is_refused_and_trimming_has_another_name():
     assert "beyond 0.02 to 0.98" in row_of(told_of(frame, estimand="ate"))["reason"]
 
 
+@pytest.mark.parametrize("estimand", ["att", "ate"])
+@pytest.mark.parametrize("n", [200, 600])
+def test_what_all_but_says_who_had_it_leaves_nobody_alike_though_trees_shrink(estimand, n):
+    frame = world(1, n)[0].with_columns(pre_watch=pl.col("exposed").cast(float))
+    told = row_of(told_of(frame, estimand=estimand))
+    assert told["verdict"] == "refused"
+    assert "weighted to stand for the others, add up to 0." in told["reason"]
+
+
+def test_columns_may_be_called_arm_or_customer_id():
+    frame = world(3, 400)[0]
+    told = row_of(told_of(frame, covariates=["pre_orders", "pre_watch"]))
+    renamed = frame.rename({"customer_id": "arm", "pre_orders": "customer_id"})
+    other = row_of(told_of(renamed, id="arm", covariates=["customer_id", "pre_watch"]))
+    swapped = frame.rename({"pre_watch": "arm"})
+    third = row_of(told_of(swapped, covariates=["pre_orders", "arm"]))
+    for one in (other, third):
+        assert one["verdict"] == "ok"
+        assert one["estimate"] == pytest.approx(told["estimate"], abs=0.15)  # trees may split columns in another order
+
+
 def test_few_customers_or_what_they_are_worth_are_refused():
     frame = world(7, 300)[0]
     few = told_of(pl.concat([frame.filter("exposed"), frame.filter(~pl.col("exposed")).head(40)]))
@@ -253,6 +274,10 @@ BAD = {
     "an estimand unknown": ({}, {"estimand": "late"}, ValueError, "estimand is 'late'; it must be one of 'att', 'ate'"),
     "one fold": ({}, {"folds": 1}, ValueError, "folds is 1; it must be a whole number >= 2"),
     "a level of 95": ({}, {"level": 95}, ValueError, "level is 95"),
+    "1,000 folds": ({}, {"folds": 1_000}, ValueError, "folds is 1000; each must hold customers of both groups"),
+    "days below zero": ({}, {"horizon_days": -3}, ValueError, "horizon_days is -3"),
+    "all had it": ({"exposed": pl.lit(True)}, {}, ContractError, "'exposed' is the same in all 1,000 rows"),
+    "all bought one": ({"orders": pl.lit(1)}, {}, ContractError, "'orders' is the same in all 1,000 rows"),
     "no threads": ({}, {"nthread": 0}, ValueError, "nthread is 0"),
 }
 

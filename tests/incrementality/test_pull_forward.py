@@ -177,7 +177,12 @@ def test_nobody_ordering_in_the_flight_is_refused():
         ({"flight_days": "10"}, ValueError, "flight_days is '10'; it must be a whole number >= 1"),
         ({"flight_days": 2.5}, ValueError, "flight_days is 2.5"),
         ({"horizon_days": float("nan")}, ValueError, "horizon_days is nan"),
-        ({"metric": "profit"}, ContractError, "metric is 'profit'; it must be 'orders' or a column of numbers: custom"),
+        ({"metric": "profit"}, ContractError, "metric is 'profit'; it must be 'orders' or a column of numbers: rev"),
+        (
+            {"metric": "order_id"},
+            ContractError,
+            "metric is 'order_id'; it must be 'orders' or a column of numbers: rev",
+        ),
         ({"level": 1}, ValueError, "level is 1"),
         ({"control": "x"}, ValueError, "control is 'x'"),
     ],
@@ -201,7 +206,7 @@ def test_three_arms_are_each_compared_with_the_control():
     "options",
     [
         {"n": 300},
-        {"n": 400, "treated": 0.1, "added": 0.5, "borrowed": 0.3},
+        {"n": 1_000, "treated": 0.1, "added": 0.5, "borrowed": 0.3},
         {"n": 400, "spread_days": 20},
         {"n": 3_000, "rate": 0.0003, "added": 0.005, "borrowed": 0.0},
     ],

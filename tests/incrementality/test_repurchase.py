@@ -221,6 +221,32 @@ BAD = {
         "1 customers are in several arms: 0",
     ),
     "no such arm": (lambda o, p, k: (o, p, k), {"control": "x"}, "control is 'x'; the arms are 'ad', 'none'"),
+    "clusters": (
+        lambda o, p, k: (o, p.with_columns(cluster=pl.col("customer_id") // 4), k),
+        {},
+        "so clusters were dealt, and errors here are those of customers",
+    ),
+    "another split": (
+        lambda o, p, k: (o, p.with_columns(probability=pl.when(pl.col("arm") == "ad").then(0.8).otherwise(0.2)), k),
+        {},
+        "Sample ratio mismatch: of 400 customers 200 in 'ad'",
+    ),
+    "chances": (
+        lambda o, p, k: (o, p.with_columns(probability=0.4 + pl.col("customer_id") % 2 * 0.2), k),
+        {},
+        "assigned with different probabilities",
+    ),
+    "late": (
+        lambda o, p, k: (
+            o,
+            p.with_columns(
+                assigned_at=pl.when(pl.col("arm") == "ad").then(START + timedelta(days=80)).otherwise("assigned_at")
+            ),
+            k,
+        ),
+        {},
+        "nobody of 'ad' has a whole day from assigned_at to as_of",
+    ),
     "one arm": (lambda o, p, k: (o, p.filter(arm="none"), k), {}, "'none' is the one arm; a comparison needs two"),
     "other ids": (lambda o, p, k: (o.with_columns(pl.col("customer_id").cast(str)), p, k), {}, "cast one"),
     "no order": (
@@ -281,12 +307,14 @@ def test_intervals_and_bands_cover_the_truth(certify, rates, treated, n):
 
     def hits(seed):
         orders, people, known = world(seed, n, rates=rates, treated=treated, spread_days=40)
-        plain = repurchase_lift(orders, people, **asked(level=0.9))
-        first = plain.survival.at(20).row(0, named=True), plain.orders.at(30).row(0, named=True)
         sharp = repurchase_lift(orders, people, **asked(level=0.9, covariates=known))
-        rows = [row_of(one.estimates) for one in (plain, sharp)]
+        first = sharp.survival.at(20).row(0, named=True), sharp.orders.at(30).row(0, named=True)
+        spells = since_start(orders, people, **asked(start="assigned_at", timezone="UTC")).filter(start_days=0)
+        options = {"by": "arm", "reference": "none", "duration": "stop_days", "level": 0.9}
+        plain = survival.restricted_mean_difference(spells, horizon_days=40, **options)
+        rows = [row_of(one) for one in (plain, sharp.estimates)]
         found = [one["low"] is not None and one["low"] <= days <= one["high"] for one in rows]
         found += [one["low"] <= true <= one["high"] for one, true in zip(first, (waiting[20], added[30]))]
-        return [*found, holds(plain.survival, waiting), holds(plain.orders, added)]
+        return [*found, holds(sharp.survival, waiting), holds(sharp.orders, added)]
 
     certify(hits, level=0.9, worlds=WORLDS // 2)

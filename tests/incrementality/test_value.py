@@ -7,6 +7,7 @@ from scipy import stats
 
 from shoptoolkit.contract import ContractError
 from shoptoolkit.incrementality import incremental_value
+from tests.conftest import WORLDS
 
 
 def world(seed, *, n=2_000, share=0.5, effect=4.0, price=1.0, buyers=0.3):
@@ -111,6 +112,9 @@ def test_groups_and_covariates_are_those_of_lift():
         ({"revenue": "turnover"}, ContractError, "'turnover' missing"),
         ({"value": "clv"}, ContractError, "'clv' missing"),
         ({"control": "holdout"}, ValueError, "control is 'holdout'"),
+        ({"control": 3}, ValueError, "control is 3; the arms are"),
+        ({"revenue": "margin"}, ValueError, "'margin' is what a row of the answer is called; rename"),
+        ({"revenue": None}, TypeError, "it must be text"),
     ],
 )
 def test_what_cannot_be_asked_says_how_to_mend_it(change, error, words):
@@ -134,4 +138,4 @@ def test_intervals_hold_profit_and_iroas(certify):
         even = told(world(seed), margin_share=0.5)  # profit is none
         return [*found, even["profit"]["p_value"] > 0.1, even["iroas"]["p_value"] > 0.1]
 
-    certify(hits, level=0.9)
+    certify(hits, level=0.9, worlds=WORLDS // 2)

@@ -11,6 +11,7 @@ from lifelines import KaplanMeierFitter
 
 from shoptoolkit.contract import ContractError
 from shoptoolkit.survival import kaplan_meier, survival_difference
+from tests.conftest import WORLDS
 
 DAYS = 60
 
@@ -118,4 +119,4 @@ def test_interval_and_band_cover_the_truth(certify):
             found += [at["low"] <= at["truth"] <= at["high"], inside.all()]
         return found
 
-    certify(hits, level=0.9)
+    certify(hits, level=0.9, worlds=WORLDS // 2)
