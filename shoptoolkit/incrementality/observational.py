@@ -169,14 +169,8 @@ def observational(
     >>> told.estimates.table["estimate"].round(1).to_list()
     [1.0, 3.3]
     """
-    check_level(level)
     choose("estimand", estimand, _ESTIMANDS)
-    check_number("folds", folds, least=2, whole=True)
-    if folds > _LEAST:
-        raise ValueError(f"folds is {folds}; each must hold customers of both groups, so at most {_LEAST}, e.g. 5.")
-    check_number("nthread", nthread, least=1, whole=True)
-    if horizon_days is not None:
-        check_span("horizon_days", horizon_days)
+    _check(level, folds, nthread, horizon_days)
     rng = np.random.default_rng(rng)
     names, without = sorted(set(listed(covariates, name="covariates"))), listed(benchmarks, name="benchmarks")
     table = _read(frame, id, treatment, outcome, names, without)
@@ -209,6 +203,16 @@ def observational(
     short = {name: _score(_expected(_but(dealt, name), seed), kept, estimand) for name in without}
     doubts, values = _doubts(found, short, level), robustness(found, level=level)
     return _answer([row, naive], _overlap(told), doubts, values, _worth(found, told.treated[kept]))
+
+
+def _check(level: float, folds: int, nthread: int, horizon_days: float | None) -> None:
+    check_level(level)
+    check_number("folds", folds, least=2, whole=True)
+    if folds > _LEAST:
+        raise ValueError(f"folds is {folds}; each must hold customers of both groups, so at most {_LEAST}, e.g. 5.")
+    check_number("nthread", nthread, least=1, whole=True)
+    if horizon_days is not None:
+        check_span("horizon_days", horizon_days)
 
 
 def _read(frame: Any, id: str, treatment: str, outcome: str, names: list[str], without: list[str]) -> pl.DataFrame:

@@ -215,7 +215,8 @@ def test_the_truth_of_a_simulated_shop_is_covered(shop):
 
 
 def test_ghost_ads_are_much_narrower_where_few_come_near_the_ad():
-    shop = simulate.shop(rng=5, n_customers=8_000, days=240, experiment=simulate.Experiment(win_share=0.15))
+    experiment = simulate.Experiment(start_day=180, lift=1.0, win_share=0.15)
+    shop = simulate.shop(rng=5, n_customers=8_000, days=330, experiment=experiment)
     assigned, ghost = (one.table for one in both_designs(shop))
     assert (ghost["standard_error"] / assigned["standard_error"]).max() < 0.75
     assert ghost["method"][0].startswith("ghost ads from eligibility, Wald, one-sided")
