@@ -52,7 +52,7 @@ class Means:
         return float(total**2 / (parts**2 / self.degrees).sum())
 
 
-def skewness(n: Sequence[Any], variance: Any, third: Any) -> Any:
+def skewness(n: Any, variance: Any, third: Any) -> Any:
     """How skew the difference of two means is, of n units each with these central moments: it cancels in equal arms."""
     a, b = 1 / n[0], 1 / n[1]
     return abs((a**2 - b**2) * third) / (variance * (a + b)) ** 1.5

@@ -142,7 +142,7 @@ def lift_over_time(
         if reason := blocked or seen.refusal(metric):
             rows.append(refused_row(reason=reason, **told))
             continue
-        seen = _Effects(*(one[seen.skew <= SKEW] for one in seen))
+        seen = _Effects._make(one[seen.skew <= SKEW] for one in seen)
         part, p_value = _intervals(seen, seen.looks / planned_n, level)
         at = table[matured][seen.looks - 1].alias("matured_at")
         parts.append(part.select(pl.lit(told["contrast"]).alias("group"), at, pl.all()))
