@@ -1,11 +1,13 @@
 """Do arms hold as many as were planned? If not, something other than the draw decided who is counted.
 
-In: counts and planned shares. Out: `split_p_value`, and `ratio_reason`, why arms cannot be compared, if they cannot.
+In: counts and planned shares. Out: `check_shares` of a plan; `split_p_value`, and `ratio_reason`, why arms cannot be
+compared, if they cannot.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from numbers import Real
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +16,17 @@ from shoptoolkit.contract.arrays import Floats
 
 BLOCKS_BELOW = 0.0005  # the p-value under which the split of the customers is no accident
 _FEW = 100  # expected in an arm: with fewer, the chi-square law is too light so far out
+
+
+def check_shares(shares: Mapping[str, float], arms: Iterable[str] = ()) -> None:
+    """Raise TypeError or ValueError unless `shares` are those of these arms, and perhaps of more, and add up to 1."""
+    if not isinstance(shares, Mapping):
+        raise TypeError(f"shares is {shares!r}; give {{arm: share}}, e.g. {{'ad': 0.9, 'none': 0.1}}.")
+    arms = sorted(arms)
+    if absent := [arm for arm in arms if arm not in shares]:
+        raise ValueError(f"shares has no {absent[0]!r}; the arms are {', '.join(map(repr, arms))}.")
+    if not all(isinstance(one, Real) and one > 0 for one in shares.values()) or abs(sum(shares.values()) - 1) > 1e-6:
+        raise ValueError(f"shares is {dict(shares)}; they must be above 0 and add up to 1, e.g. 0.9 and 0.1.")
 
 
 def split_p_value(counts: npt.ArrayLike, expected: npt.ArrayLike, covariance: npt.ArrayLike | None = None) -> float:

@@ -15,14 +15,13 @@ from shoptoolkit.contract import estimate_row, refused_row
 from shoptoolkit.contract.arrays import Floats
 from shoptoolkit.contract.estimates import critical_of
 from shoptoolkit.incrementality.door import MEASURES, QUESTION
-from shoptoolkit.incrementality.means import Means, compare, imbalance, quadratic
-from shoptoolkit.incrementality.moments import SIZE, Cell, Moments, merged
+from shoptoolkit.incrementality.means import SKEW, Means, compare, imbalance, quadratic, skewness
+from shoptoolkit.incrementality.moments import Cell, Moments, merged
 from shoptoolkit.incrementality.ratios import ratio_row
 
 _LEAST = {"customers": 10, "clusters": 5}  # units of an arm, below which no interval is told
 _SURE = 4.0  # standard errors that a denominator must be from zero
 _POSITIVE = 2.0  # and that a mean must be, for its logarithm
-_SKEW = 0.3  # of the difference of two means, above which 95 % intervals hold less than some 92 %
 _CHANCE = 0.0005  # p-value below which covariates that differ are no chance
 Metrics = dict[str, tuple[str, str | None]]
 Pairs = Sequence[tuple[Cell, Cell]]
@@ -89,7 +88,7 @@ class Question(NamedTuple):
         top, bottom, base = self.held.weights(*self.metrics[name])
         cells = [merged(pair[place] for pair in pairs) for place in (0, 1)]
         if not self.metrics[name][1]:
-            return None if base else _sparse(name, cells, top)
+            return _skew(name, cells, top, base)
         for cell, whose in zip(cells, (arm, self.control)):
             error = math.sqrt(quadratic(bottom[:, None], cell.cross)[0] / (cell.n - 1) / cell.n)
             if abs(bottom @ cell.mean) <= _SURE * error:
@@ -162,21 +161,24 @@ class Question(NamedTuple):
         return told | {"standard_error": ratio * error, "p_value": p_value, "verdict": "ok", "level": self.level}
 
 
-def _sparse(name: str, cells: Sequence[Cell], top: Floats) -> str | None:
-    """Why a metric that is mostly 0 tells too little in arms of unequal size, if so.
+def _skew(name: str, cells: Sequence[Cell], top: Floats, base: float) -> str | None:
+    """Why a metric that few carry tells too little in arms of unequal size, if so.
 
-    Its mean over n units is as skew as that of 0 and 1 where (sum)^2 / sum of squares units have a 1. In a difference
-    that cancels between equal arms.
+    Where third powers were not summed, it is taken for a flag of this mean and variance, which is less skew.
     """
-    whole = merged(cells)
-    total = whole.n * (top @ whole.mean) ** 2
-    square = total + quadratic(top[:, None], whole.cross)[0]
-    carry = whole.n * total / square if square else 0.0
-    a, b = (1 / cell.n for cell in cells)
-    if not carry or abs(a**2 - b**2) / (a + b) ** 1.5 * math.sqrt(whole.n / carry) <= _SKEW:
+    whole, place = merged(cells), int(top.argmax())
+    mean = base * whole.mean[0] + whole.mean[place]
+    variance, third = whole.cross[place, place] / whole.n, whole.cube[place] / whole.n
+    if np.isnan(third):
+        third = variance**2 / mean if mean > 0 else 0.0
+    if variance <= 0 or skewness([cell.n for cell in cells], variance, third) <= SKEW:
         return None
-    few = carry * min(cell.n for cell in cells) / whole.n
+    return too_skew(name)
+
+
+def too_skew(name: str) -> str:
+    """How a refusal is told where `skewness` is above SKEW."""
     return (
-        f"{name!r} in the smaller arm hangs on some {few:.2g} {SIZE} of equal weight, too few beside a larger arm: the "
-        "interval would be too narrow. Take more customers or equal arms, or cut the largest values (winsorise=)."
+        f"{name!r} in the smaller arm hangs on some large values, too few beside a larger arm: the interval would be "
+        "too narrow. Take more customers or equal arms, or cut the largest values (`winsorise` of lift)."
     )

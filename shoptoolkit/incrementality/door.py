@@ -99,7 +99,7 @@ def rows_of(
     """The table of `arms`, however many arms it has."""
     numbers, covariates = list(dict.fromkeys(numbers)), listed(covariates, name="covariates")
     table = require(outcomes, Outcomes)
-    wanted = [*numbers, *covariates, *(one for one in keep if one)]
+    wanted = [*numbers, *covariates, *listed([one for one in keep if one is not None], name="columns")]
     if absent := sorted({one for one in wanted if one not in table.columns}):
         told = ", ".join(map(repr, absent))
         raise ContractError(f"outcomes: {told} missing. It has: {', '.join(table.columns)}.")
@@ -114,7 +114,7 @@ def rows_of(
         )
     once(table)
     columns = dict.fromkeys(["customer_id", "arm", *wanted])
-    return table.select(*columns).with_columns(_number(table, one) for one in (*numbers, *covariates))
+    return table.select(*columns).with_columns(_number(table, one) for one in dict.fromkeys([*numbers, *covariates]))
 
 
 def metrics_of(metrics: str | Iterable[str] | Mapping[str, Any]) -> dict[str, tuple[str, str | None]]:

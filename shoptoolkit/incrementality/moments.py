@@ -5,6 +5,7 @@ In: Outcomes, or sums from elsewhere. Out: `moments` -> `Moments`, which add up 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,7 @@ import polars as pl
 
 from shoptoolkit.contract import ContractError, to_polars
 from shoptoolkit.contract.arrays import Floats
-from shoptoolkit.contract.check import listed
+from shoptoolkit.contract.check import check_number, choose, listed
 from shoptoolkit.contract.show import html_table
 from shoptoolkit.incrementality.door import metrics_of, rows_of
 
@@ -26,12 +27,14 @@ SIZE = "customers"  # how many customers a unit has: 1, or those of a cluster
 class Cell:
     """The units of one arm (and group and stratum): how many, means, and cross-products about them.
 
-    The first column is the number of customers in a unit. `rows` about the mean, where errors need them.
+    The first column is the number of customers in a unit. `cube`: sums of third powers about the means, NaN where not
+    known. `rows` about the mean, where errors need them.
     """
 
     n: int
     mean: Floats
     cross: Floats
+    cube: Floats
     rows: Floats | None = None
 
     @property
@@ -52,7 +55,9 @@ def merged(cells: Iterable[Cell]) -> Cell:
     n = sum(one.n for one in cells)
     mean = np.asarray(sum(one.n / n * one.mean for one in cells))
     off = [one.mean - mean for one in cells]
-    return Cell(n=n, mean=mean, cross=sum(one.cross + one.n * np.outer(far, far) for one, far in zip(cells, off)))
+    cross = sum(one.cross + one.n * np.outer(far, far) for one, far in zip(cells, off))
+    cube = sum(one.cube + 3 * far * np.diag(one.cross) + one.n * far**3 for one, far in zip(cells, off))
+    return Cell(n=n, mean=mean, cross=cross, cube=np.asarray(cube))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -110,14 +115,14 @@ class Moments:
         >>> Moments.from_sums(sums, centre={"orders": 0})
         Moments of orders: 90 customers in arms 'ad', 'none'
         """
-        table, names = to_polars(table), tuple(name for name in centre if name != SIZE)
+        table, names = _of_sums(table, centre, units), tuple(name for name in centre if name != SIZE)
         every = ([SIZE] if units != SIZE else []) + list(names)
         keys = table.select(
             pl.col(key).cast(pl.String) if key in table.columns else pl.lit("all").alias(key) for key in _KEY
         )
-        cells = {}
-        for key, row in zip(keys.rows(), table.iter_rows(named=True)):
-            cells[key] = _cell_of_sums(row, every)
+        if keys.is_duplicated().any() or any(keys.null_count().row(0)):
+            raise ContractError("moments: arm is null, or several rows have the same arm, group and stratum; sum them.")
+        cells = {key: _cell_of_sums(row, every) for key, row in zip(keys.rows(), table.iter_rows(named=True))}
         return cls(
             names=names,
             centre=np.array([centre[name] for name in names], dtype=float),
@@ -127,10 +132,17 @@ class Moments:
         )
 
     def __add__(self, other: Moments) -> Moments:
+        if not isinstance(other, Moments):
+            return NotImplemented
         if (self.names, self.units) != (other.names, other.units):
             raise ValueError(
                 f"moments of {self.units} with {self.names} and of {other.units} with {other.names} cannot be merged; "
                 "make both from the same columns."
+            )
+        if other.window_days != self.window_days:
+            raise ValueError(
+                f"moments over {self.window_days} days and over {other.window_days} cannot be merged; "
+                "count both over the same window."
             )
         moved = {key: _recentred(cell, other.centre - self.centre) for key, cell in other.cells.items()}
         keys = dict.fromkeys([*self.cells, *moved])
@@ -140,7 +152,7 @@ class Moments:
         )
 
     def __radd__(self, other: int) -> Moments:
-        return self  # sum() begins with 0
+        return self if isinstance(other, int) and other == 0 else NotImplemented  # sum() begins with 0
 
     def __repr__(self) -> str:
         told = ", ".join(repr(arm) for arm in sorted({arm for _, _, arm in self.cells}))
@@ -239,11 +251,11 @@ def gathered(
     """Fields of `Moments` from rows, one per customer."""
     names = list(dict.fromkeys(names))
     centre = table.select(pl.col(names).min())  # a value of its own, so that a constant column is exactly 0
-    keys = {key: one for key, one in zip(_KEY, (by, strata, "arm")) if one}
+    keys = {f"__{key}": one for key, one in zip(_KEY, (by, strata, "arm")) if one}
     units = table.select(
         *(pl.col(one).cast(pl.String).fill_null("unknown").alias(key) for key, one in keys.items()),
-        *([pl.col(cluster).alias("cluster")] if cluster else []),
-        pl.lit(1.0).alias(SIZE),
+        *([pl.col(cluster).alias("__cluster")] if cluster else []),
+        pl.lit(1.0).alias("__size"),
         *(pl.col(name) - centre[name][0] for name in names),
     )
     if cluster:
@@ -251,8 +263,8 @@ def gathered(
     cells = {}
     for found, part in sorted(units.partition_by(*keys, as_dict=True).items()):
         told = dict(zip(keys, found))
-        group, stratum, arm = (str(told.get(key, "all")) for key in _KEY)
-        cells[group, stratum, arm] = _cell(part.select(SIZE, *names).to_numpy(), keep_rows)
+        group, stratum, arm = (str(told.get(f"__{key}", "all")) for key in _KEY)
+        cells[group, stratum, arm] = _cell(part.select("__size", *names).to_numpy(), keep_rows)
     return {
         "names": tuple(names),
         "centre": centre.to_numpy()[0],
@@ -263,21 +275,38 @@ def gathered(
 
 def _clusters(units: pl.DataFrame, keys: Sequence[str], cluster: str) -> pl.DataFrame:
     """Sums by cluster; each must lie in one arm and stratum, or it was not what was assigned."""
-    if missing := units["cluster"].null_count():
+    if missing := units["__cluster"].null_count():
         raise ContractError(f"outcomes: {cluster!r} is null in {missing:,} rows; every customer needs a cluster.")
-    places = units.group_by("cluster").agg(pl.col([key for key in keys if key != "group"]).n_unique())
-    if len(torn := places.filter(pl.any_horizontal(pl.exclude("cluster") > 1)).sort("cluster")):
+    places = units.group_by("__cluster").agg(pl.col([key for key in keys if key != "__group"]).n_unique())
+    if len(torn := places.filter(pl.any_horizontal(pl.exclude("__cluster") > 1)).sort("__cluster")):
         raise ContractError(
-            f"outcomes: {len(torn):,} of {cluster!r} are in several arms or strata (e.g. {torn['cluster'][0]!r}), "
+            f"outcomes: {len(torn):,} of {cluster!r} are in several arms or strata (e.g. {torn['__cluster'][0]!r}), "
             "so clusters were not what was assigned. If customers were, leave cluster= out."
         )
-    return units.group_by(*keys, "cluster").agg(pl.exclude(*keys, "cluster").sum()).sort("cluster")
+    return units.group_by(*keys, "__cluster").agg(pl.exclude(*keys, "__cluster").sum()).sort("__cluster")
 
 
 def _cell(rows: Floats, keep_rows: bool) -> Cell:
     mean = rows.mean(axis=0)
     rows = rows - mean
-    return Cell(n=len(rows), mean=mean, cross=rows.T @ rows, rows=rows if keep_rows else None)
+    cube = np.einsum("ij,ij,ij->j", rows, rows, rows)
+    return Cell(n=len(rows), mean=mean, cross=rows.T @ rows, cube=cube, rows=rows if keep_rows else None)
+
+
+def _of_sums(table: Any, centre: Mapping[str, float], units: str) -> pl.DataFrame:
+    """The table, if it is one of arms and numbers, with a centre for each column."""
+    choose("units", units, (SIZE, "clusters"))
+    if not isinstance(centre, Mapping) or not set(centre) - {SIZE}:
+        raise TypeError(f"centre is {centre!r}; give {{column: number}}, e.g. {{'revenue': 20.0}}.")
+    for name, one in centre.items():
+        check_number(f"centre of {name!r}", one, least=-math.inf)
+    table = to_polars(table)
+    if absent := [name for name in ("arm", "n") if name not in table.columns]:
+        raise ContractError(f"moments: {absent[0]!r} missing. The sums have: {', '.join(table.columns)}.")
+    wrong = [name for name, kind in table.schema.items() if name.startswith(("n", "sum__")) and kind == pl.String]
+    if wrong:
+        raise ContractError(f"moments: {wrong[0]!r} is text; it must be numbers.")
+    return table
 
 
 def _cell_of_sums(row: Mapping[str, Any], names: Sequence[str]) -> Cell:
@@ -288,14 +317,14 @@ def _cell_of_sums(row: Mapping[str, Any], names: Sequence[str]) -> Cell:
     except KeyError as error:
         raise ContractError(f"moments: {error.args[0]!r} missing. The sums have: {', '.join(row)}.") from error
     squares = np.array(pairs, dtype=float)
-    if not n or n < 1 or not np.isfinite(squares).all() or not np.isfinite(sums).all():
+    if not n or not n >= 1 or n % 1 or not np.isfinite(squares).all() or not np.isfinite(sums).all():
         raise ContractError(
-            f"moments: n is below 1, or a sum is null or infinite, in {dict(row)}; leave empty arms out."
+            f"moments: n is no whole number above 0, or a sum is null or infinite: {dict(row)}. Leave out empty arms."
         )
     mean, cross = sums / n, squares - np.outer(sums, sums) / n
     if names[0] != SIZE:
         mean, cross = np.append(1.0, mean), np.pad(cross, ((1, 0), (1, 0)))
-    return Cell(n=int(n), mean=mean, cross=cross)
+    return Cell(n=int(n), mean=mean, cross=cross, cube=np.full(len(mean), np.nan))
 
 
 def _either(row: Mapping[str, Any], one: str, other: str) -> Any:
@@ -308,4 +337,5 @@ def _recentred(cell: Cell, step: Floats) -> Cell:
     """The cell with each column moved by `step` for every customer of a unit."""
     turn = np.eye(len(cell.mean))
     turn[1:, 0] = step
-    return Cell(n=cell.n, mean=turn @ cell.mean, cross=turn @ cell.cross @ turn.T)
+    cube = cell.cube if not cell.cross[0, 0] else np.where(turn[:, 0], np.nan, cell.cube)
+    return Cell(n=cell.n, mean=turn @ cell.mean, cross=turn @ cell.cross @ turn.T, cube=cube)

@@ -170,13 +170,12 @@ def outcomes(
     if log.is_empty():
         raise ValueError(f"as_of is {in_words(end)}, and no event was known before it; take a later one.")
     begin = log["at"].min()
+    _free(people, wanted + [COVARIATE + name for name in wanted if pre_days])
     kept, account = followed(people, begin=begin, end=end, window_days=window_days, pre_days=pre_days)  # type: ignore[arg-type]
     if "exposed_at" in kept.columns:
         within = pl.col("exposed_at").is_between("started_at", "matured_at", closed="left").fill_null(False)
         kept = kept.with_columns(exposed=within)
     table = kept.select(*_FIRST, pl.exclude(*_FIRST, *_SPENT)).sort("customer_id")
-    if taken := [name for name in wanted if name in table.columns]:
-        raise ContractError(f"assignments: they have a column {taken[0]!r}, as the outcomes would; rename or drop it.")
     start_of = pl.col("started_at")
     near = log.filter(pl.col("event").is_in(_kinds(wanted))).join(
         table.select("customer_id", start_of), on="customer_id"
@@ -201,6 +200,13 @@ def _asked(metrics: list[str], columns: list[str]) -> list[str]:
         if (needed := _NEEDS.get(name)) and needed not in columns:
             raise ContractError(f"events: {name!r} needs the column {needed!r}. It has: {', '.join(columns)}.")
     return list(dict.fromkeys(metrics))
+
+
+def _free(people: pl.DataFrame, ours: list[str]) -> None:
+    """Raise ContractError where the assignments have a column of a name that the outcomes need."""
+    ours = [*ours, "matured_at", *(["exposed"] if "exposed_at" in people.columns else [])]
+    if taken := [name for name in ours if name in people.columns]:
+        raise ContractError(f"assignments: they have a column {taken[0]!r}, as the outcomes would; rename or drop it.")
 
 
 def _kinds(wanted: list[str]) -> list[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,6 +18,7 @@ import polars as pl
 from shoptoolkit.contract import ContractError, EstimateTable
 from shoptoolkit.contract.check import check_level, check_number, check_span, listed
 from shoptoolkit.contract.estimates import critical_of
+from shoptoolkit.contract.splits import check_shares
 from shoptoolkit.incrementality.door import metrics_of
 from shoptoolkit.incrementality.means import spread
 from shoptoolkit.incrementality.moments import Moments, merged, moments
@@ -237,6 +239,8 @@ def _pilot(
         row = pilot.table.row(0, named=True)
         name, mean, deviation = row["metric"], row["estimate"], row["standard_error"] * math.sqrt(row["n"])
     deviation = math.nan if deviation is None else deviation
+    if mean is not None and not np.isfinite(mean if isinstance(mean, Real) else np.nan):
+        raise ValueError(f"mean is {mean!r}; it must be a finite number, or None.")
     check_span("deviation", deviation, example="1.5", unit="the metric")
     check_number("cluster_size", cluster_size, least=1)
     if not 0 <= correlation <= 1:
@@ -268,10 +272,9 @@ def _of_customers(
 def _plans(
     known: _Pilot, n: float | Sequence[float], shares: Mapping[str, float], control: str, level: float
 ) -> list[_Plan]:
+    check_shares(shares)
     if control not in shares or len(shares) < 2:
         raise ValueError(f"control is {control!r}; it must be one of two or more arms in shares, {dict(shares)}.")
-    if abs(sum(shares.values()) - 1) > 1e-6 or min(shares.values()) <= 0:
-        raise ValueError(f"shares is {dict(shares)}; they must be above 0 and add up to 1, e.g. 0.9 and 0.1.")
     plans = [
         _Plan(known, f"{arm} - {control}", total, total * share, total * shares[control], level)
         for arm, share in shares.items()

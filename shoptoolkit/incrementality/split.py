@@ -17,7 +17,7 @@ from shoptoolkit.contract.arrays import Floats
 from shoptoolkit.contract.check import listed
 from shoptoolkit.contract.clock import local_day
 from shoptoolkit.contract.show import html_table
-from shoptoolkit.contract.splits import ratio_reason, split_p_value
+from shoptoolkit.contract.splits import check_shares, ratio_reason, split_p_value
 from shoptoolkit.incrementality.door import COVARIATE, once
 
 _WARNS_BELOW = 0.05  # Holm-adjusted
@@ -164,7 +164,9 @@ def _planned(table: pl.DataFrame, shares: Mapping[str, float] | None) -> _Plan:
     """The plan as given, by the customers' own probabilities, or of equal shares."""
     table, unit = _dealt(table)
     found = sorted(table["arm"].unique())
-    arms = found if shares is None else _checked(shares, found)
+    if shares is not None:
+        check_shares(shares, found)
+    arms = found if shares is None else sorted(shares)
     if len(arms) < 2:
         raise ContractError(f"{arms[0]!r} is the one arm; pass `shares` with the others, or all arms.")
     words = "equal shares, as neither shares nor probability are given"
@@ -190,18 +192,6 @@ def _dealt(table: pl.DataFrame) -> tuple[pl.DataFrame, str]:
     return table.sort("customer_id").group_by("cluster", maintain_order=True).agg(
         rest, pl.col(numbers).mean()
     ), "clusters"
-
-
-def _checked(shares: Mapping[str, float], found: list[str]) -> list[str]:
-    """The arms of the plan."""
-    if absent := [arm for arm in found if arm not in shares]:
-        raise ValueError(f"shares has no {absent[0]!r}; the arms are {', '.join(map(repr, found))}.")
-    if (
-        not all(isinstance(one, int | float) and one > 0 for one in shares.values())
-        or abs(sum(shares.values()) - 1) > 1e-6
-    ):
-        raise ValueError(f"shares is {dict(shares)}; they must be above 0 and add up to 1, e.g. 0.9 and 0.1.")
-    return sorted(shares)
 
 
 def _by_probability(table: pl.DataFrame, arms: list[str]) -> tuple[pl.DataFrame, list[pl.Expr]]:

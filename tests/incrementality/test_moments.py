@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import math
+import re
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 import pytest
@@ -166,13 +170,61 @@ def test_sums_that_lack_a_column_are_an_error():
     table = sums(shop(9), {"revenue": 0})
     with pytest.raises(ContractError, match="'sum__orders' missing"):
         Moments.from_sums(table, centre={"revenue": 0, "orders": 0})
-    for wrong in ({"n": 0}, {"sum__revenue": None}, {"sum__revenue__revenue": float("nan")}):
-        with pytest.raises(ContractError, match=r"n is below 1, or a sum is null or infinite.*leave empty arms out"):
+    for wrong in ({"n": 0}, {"n": 9.5}, {"sum__revenue": None}, {"sum__revenue__revenue": float("nan")}):
+        with pytest.raises(
+            ContractError, match=r"n is no whole number above 0, or a sum is null or infinite.*Leave out empty arms"
+        ):
             Moments.from_sums(
                 table.with_columns(**{name: pl.lit(one) for name, one in wrong.items()}), centre={"revenue": 0}
             )
     with pytest.raises(ContractError, match="'sum__revenue__revenue' missing"):
         Moments.from_sums(table.drop("sum__revenue__revenue"), centre={"revenue": 0})
+
+
+@pytest.mark.parametrize(
+    ("change", "options", "error", "words"),
+    [
+        (lambda table: pl.concat([table, table]), {}, ContractError, "several rows have the same arm"),
+        (lambda table: table.drop("arm"), {}, ContractError, "'arm' missing"),
+        (lambda table: table.with_columns(n=pl.lit("x")), {}, ContractError, "'n' is text"),
+        (lambda table: table, {"centre": {}}, TypeError, "centre is {}; give {column: number}"),
+        (lambda table: table, {"centre": {"revenue": math.nan}}, ValueError, "centre of 'revenue' is nan"),
+        (lambda table: table, {"units": "people"}, ValueError, "units is 'people'"),
+    ],
+)
+def test_sums_that_cannot_be_read_are_an_error(change, options, error, words):
+    table = change(sums(shop(9), {"revenue": 0}))
+    with pytest.raises(error, match=re.escape(words)):
+        Moments.from_sums(table, **{"centre": {"revenue": 0}} | options)
+
+
+def test_moments_of_another_window_or_of_nothing_are_not_merged():
+    held = moments(shop(8), metrics="revenue")
+    with pytest.raises(ValueError, match="over None days and over 7 cannot be merged"):
+        held + replace(held, window_days=7)
+    for other in (1, "x"):
+        with pytest.raises(TypeError):
+            held + other
+        with pytest.raises(TypeError):
+            other + held
+
+
+def test_third_moments_merge_to_those_of_all_rows():
+    frame = shop(12, far=50)
+    found, whole = moments(frame.head(90), metrics="revenue") + moments(frame.tail(210), metrics="revenue"), {}
+    for (_, _, arm), cell in found.cells.items():
+        revenue = frame.filter(arm=arm)["revenue"].to_numpy()
+        whole[arm] = ((revenue - revenue.mean()) ** 3).sum()
+        assert cell.cube[1] == pytest.approx(whole[arm], rel=1e-9)
+
+
+@pytest.mark.parametrize("name", ["customers", "group", "__cell"])
+def test_a_metric_may_have_any_name(name):
+    frame = shop(11)
+    options = {"by": "region", "cluster": "household"}
+    plain = lift(frame, control="none", metrics="orders", **options).table["estimate"].to_list()
+    named = frame.rename({"orders": name})
+    assert lift(named, control="none", metrics=name, **options).table["estimate"].to_list() == plain
 
 
 def test_one_arm_may_stand_alone_until_it_is_merged():

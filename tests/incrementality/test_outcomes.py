@@ -350,6 +350,13 @@ def test_a_log_without_a_purchase_gives_zeros():
 # ---- the simulated shop ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("name", ["orders", "pre_orders", "matured_at", "exposed"])
+def test_assignments_with_a_column_of_the_outcomes_are_an_error(name):
+    given = dealt().with_columns(pl.lit(1).alias(name), exposed_at=pl.col("assigned_at"))
+    with pytest.raises(ContractError, match=f"they have a column '{name}', as the outcomes would"):
+        found(log_of(line(1, 1)), given)
+
+
 @pytest.mark.certify
 def test_means_as_assigned_cover_the_truth_of_the_simulated_shop(certify):
     people = Shoppers(visits_per_order=0, lines_per_order=1, refund_share=0)

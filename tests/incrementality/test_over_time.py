@@ -227,6 +227,16 @@ def test_clusters_and_uneven_chances_are_refused():
     assert "different probabilities" in seen(uneven).estimates.table["reason"][0]
 
 
+def test_a_long_tail_in_a_small_arm_is_refused():
+    frame = world(14, 4_000, treated=0.9)
+    tail = frame.with_columns(orders=np.random.default_rng(1).lognormal(0, 1.5, 4_000))
+    assert "'orders' in the smaller arm hangs on some large values" in seen(tail).estimates.table["reason"][0]
+    assert seen(tail).table.is_empty()
+    assert seen(frame).estimates.table["verdict"][0] == "ok"
+    even = tail.with_columns(arm=pl.Series(["ad", "none"] * 2_000))
+    assert seen(even).estimates.table["verdict"][0] == "ok"
+
+
 def test_an_outcome_that_everybody_shares_is_refused():
     assert seen(world(11).with_columns(orders=1)).estimates.table["verdict"].to_list() == ["refused"]
 
@@ -238,6 +248,8 @@ def test_an_outcome_that_everybody_shares_is_refused():
         ({"planned_n": 0}, ValueError, "planned_n is 0; it must be a whole number >= 1"),
         ({"planned_n": 0.5}, ValueError, "planned_n is 0.5"),
         ({"matured": "matured_at"}, ContractError, "'matured_at' missing. It has: customer_id"),
+        ({"matured": "arm"}, ContractError, "'arm' is String; it must be moments or numbers"),
+        ({"matured": None}, TypeError, "matured is [None]"),
         ({"metric": "visits"}, ContractError, "'visits' missing"),
         ({"level": 95}, ValueError, "level is 95"),
         ({"covariates": 7}, TypeError, "covariates is 7"),

@@ -188,6 +188,20 @@ def test_a_pilot_tells_one_metric(options, words):
         power(pilot(), n=100, effect=1, **options)
 
 
+@pytest.mark.parametrize(
+    ("options", "error", "words"),
+    [
+        ({"shares": [0.5, 0.5]}, TypeError, "shares is"),
+        ({"shares": {"a": float("nan"), "control": 0.5}}, ValueError, "must be above 0 and add up to 1"),
+        ({"shares": {"a": "x", "control": 0.5}}, ValueError, "must be above 0 and add up to 1"),
+        ({"mean": float("nan")}, ValueError, "mean is nan; it must be a finite number, or None"),
+    ],
+)
+def test_shares_and_a_mean_that_are_no_numbers_are_told(options, error, words):
+    with pytest.raises(error, match=words):
+        power(**{"n": 1_000, "effect": 0.1, "mean": 0.5, "deviation": 1} | options)
+
+
 def test_a_pilot_that_tells_nothing_is_an_error():
     with pytest.raises(ContractError, match="no variance in 'orders'"):
         power(pilot().with_columns(orders=1), n=100, effect=1, metric="orders")
