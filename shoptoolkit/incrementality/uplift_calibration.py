@@ -137,7 +137,8 @@ def _read(scores: Any) -> tuple[pl.DataFrame, str, dict[str, Any]]:
         raise ContractError("scores: 'cluster' is null for some or the same for all; no error can be told by it.")
     one = {"arm": pl.lit("treatment"), "fold": pl.lit(0)}
     table = table.with_columns(**{name: value for name, value in one.items() if name not in table.columns})
-    return table.cast({"effect": pl.Float64, "pseudo": pl.Float64}), getattr(scores, "control", "control"), about
+    table = table.cast({"effect": pl.Float64, "pseudo": pl.Float64}).sort("arm", "fold", "effect", "pseudo")
+    return table, getattr(scores, "control", "control"), about
 
 
 def _row(found: tuple[float, float, float], part: pl.DataFrame, about: dict[str, Any], **rest: Any) -> dict[str, Any]:

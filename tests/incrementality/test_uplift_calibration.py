@@ -90,6 +90,7 @@ def test_equal_scores_stay_together():
 def test_order_of_rows_and_currency_decide_nothing():
     frame = scored()
     plain = uplift_calibration(frame).table
+    assert uplift_calibration(frame.reverse()).table.equals(plain)
     money = pl.col("effect", "pseudo") * 1_000
     other = uplift_calibration(frame.with_columns(money).sample(fraction=1, shuffle=True, seed=2)).table
     for name in ("estimate", "low", "high", "mean_score"):
