@@ -77,8 +77,9 @@ def targeting_curve(
     Parameters
     ----------
     frame
-        One row per customer: a score and a pseudo-outcome. Neither may come from a model that saw the customer's own
-        outcome: `fit_uplift(...).held_out`, one arm of it.
+        One row per customer: a score and a pseudo-outcome. The scores must owe nothing to the outcomes of these
+        customers: `fit_uplift(...).held_out`, one treatment of it. Scores of all folds (`.out_of_fold`) will not do, as
+        folds learn from each other: where effects do not differ, 95 % intervals of the value held 91 times in 100.
     score
         Column to rank by, the expected effect; used for nothing else.
     pseudo
@@ -106,8 +107,8 @@ def targeting_curve(
         customers are cut into five parts by lot, and on each but the first the value is told of the cut that was best
         on the parts before it. The same goes for any budget picked by looking at the curve: read the band there.
         Intervals by the normal law, with the border as random as it is (the influence of a customer is psi less the
-        shadow price x cost), refused where the pseudo-outcomes of those
-        reached are worth fewer than 50 customers (as in `qini`), say a few buyers.
+        shadow price x cost), refused where the pseudo-outcomes of those reached are worth fewer than 50
+        customers (as in `qini`), say a few buyers.
 
     Raises
     ------
@@ -163,8 +164,8 @@ def _at_the_door(frame: Any, score: str, pseudo: str, cost: float | str, value: 
             raise ContractError(f"scores: {name!r} is {kind}; it must be finite numbers without a null.")
     if table[id].is_duplicated().any():
         raise ContractError(f"scores: customers have several rows by {id!r}; keep one, such as those of one arm.")
-    if table.is_empty():
-        raise ContractError("scores: the frame has 0 rows; at least one is needed.")
+    if len(table) < 2:
+        raise ContractError(f"scores: the frame has {len(table)} rows; at least two are needed.")
     if not isinstance(cost, str):
         check_number("cost", cost)
     each = pl.col(cost) if isinstance(cost, str) else pl.lit(cost)

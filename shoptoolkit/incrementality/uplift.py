@@ -30,7 +30,7 @@ from shoptoolkit.trees.boosting import data
 from shoptoolkit.trees.door import feature_names
 from shoptoolkit.trees.encoding import Encoder, unseen_in_words, warn
 
-_LEAST = 50  # customers of an arm
+_LEAST, _LEAST_OF_FOLD = 50, 5  # customers of an arm
 _SEEN_LATER = ("exposed", "exposed_at", "probability", "assigned_at", "started_at", "matured_at", *MEASURES)
 
 
@@ -122,6 +122,7 @@ def fit_uplift(
         customer=cluster or "customer_id",
         nthread=nthread,
     )
+    _check_folds(dealt, cluster)
     chance, words = _chances(given, dealt, propensity, rng)
     trial = Trial(
         folds=dealt,
@@ -154,6 +155,13 @@ def _read(
     """The experiment, checked, and the names of the features in sorted order."""
     table = to_polars(outcomes)
     words = {"frame": "outcomes", "what": "the customer, the arm and what the experiment measures"}
+    for name, column in {"outcome": outcome, "features": features, "cluster": cluster}.items():
+        if (name != "features" and not isinstance(column, str | None)) or (name != "cluster" and column is None):
+            raise TypeError(f"{name} is {column!r}; it must be the name of a column, or a list of names for features.")
+    if cluster in ("arm", outcome):
+        raise ValueError(
+            f"cluster is {cluster!r}; it must be the column of what was dealt as one, such as a household."
+        )
     keys = ["customer_id", "arm", outcome, *([cluster] if cluster else [])]
     names = feature_names(table, features, keys=keys, reserved=_SEEN_LATER, **words)
     if later := [one for one in names if f"{COVARIATE}{one}" in table.columns]:
@@ -163,6 +171,8 @@ def _read(
         )
     chance = ["probability"] if "probability" in table.columns else []
     given = arms(outcomes, control=control, numbers=[outcome], keep=[*names, cluster, *chance])
+    if cluster and given.table[cluster].null_count():
+        raise ContractError(f"outcomes: {cluster!r} is null for some; give those who stand alone one of their own.")
     few = given.table.group_by("arm").len().filter(pl.col("len") < _LEAST).sort("arm")
     if len(few):
         told = f"arm {few['arm'][0]!r} has {few['len'][0]} customers"
@@ -171,6 +181,16 @@ def _read(
         value = given.table[outcome][0]
         raise ContractError(f"outcomes: {outcome!r} is {value:g} for all customers, so nothing can be learnt from it.")
     return given, names
+
+
+def _check_folds(dealt: Folds, cluster: str | None) -> None:
+    """Raise ContractError where a fold has too few customers of an arm to learn from."""
+    each = dealt.table.select("arm", fold=pl.Series(dealt.fold)).group_by("arm", "fold").len()
+    if len(each) < dealt.count * dealt.table["arm"].n_unique() or each["len"].to_numpy().min() < _LEAST_OF_FOLD:
+        raise ContractError(
+            f"outcomes: dealt into {dealt.count} folds{f' by {cluster!r}' if cluster else ''}, one of them has fewer "
+            f"than {_LEAST_OF_FOLD} customers of an arm. Take fewer folds, or an experiment of more customers."
+        )
 
 
 def _chances(given: Arms, dealt: Folds, propensity: float | str | None, rng: np.random.Generator) -> tuple[Floats, str]:

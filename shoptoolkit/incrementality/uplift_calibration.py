@@ -55,7 +55,8 @@ def uplift_calibration(scores: Any, *, groups: int = 5, level: float = 0.95) -> 
     ----------
     scores
         An `UpliftFit`, judged on its `held_out` customers; or a frame with the columns effect (a score that owes
-        nothing to these customers' outcomes) and pseudo (see `UpliftFit.out_of_fold`), perhaps arm, cluster and fold.
+        nothing to these customers' outcomes) and pseudo, as `UpliftFit.held_out` has them (but not `.out_of_fold`),
+        perhaps arm, cluster and fold.
     groups
         How many groups of equal size, within each fold, as scores of two models do not compare; customers with the
         same score stay together, so that a coarse score makes fewer and unequal groups.
@@ -132,9 +133,12 @@ def _read(scores: Any) -> tuple[pl.DataFrame, str, dict[str, Any]]:
     if faults or table.is_empty():
         told = "; ".join(faults) or "the frame has 0 rows"
         raise ContractError(f"scores: {told}. It has: {', '.join(table.columns) or 'no columns'}.")
+    if "cluster" in table.columns and (table["cluster"].null_count() or table["cluster"].n_unique() < 2):
+        raise ContractError("scores: 'cluster' is null for some or the same for all; no error can be told by it.")
     one = {"arm": pl.lit("treatment"), "fold": pl.lit(0)}
     table = table.with_columns(**{name: value for name, value in one.items() if name not in table.columns})
-    return table.cast({"effect": pl.Float64, "pseudo": pl.Float64}), getattr(scores, "control", "control"), about
+    table = table.cast({"effect": pl.Float64, "pseudo": pl.Float64}).sort("arm", "fold", "effect", "pseudo")
+    return table, getattr(scores, "control", "control"), about
 
 
 def _row(found: tuple[float, float, float], part: pl.DataFrame, about: dict[str, Any], **rest: Any) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from shoptoolkit.contract import ContractError
 from shoptoolkit.incrementality import qini
 from shoptoolkit.incrementality.qini import AUTOC, AUUC, QINI
 from shoptoolkit.incrementality.qini_kernels import POISSON, resampled
+from tests.conftest import WORLDS
 
 ASK = {"outcome": "orders", "control": "none", "bootstraps": 100, "rng": 1}
 
@@ -223,7 +224,41 @@ def test_intervals_of_areas_and_of_equally_good_scores_hold(kind, certify):
             for row, value in zip(rows, truth(kind), strict=True)
         ]
 
-    certify(hits, level=0.95)
+    certify(hits, level=0.95, worlds=WORLDS // 2)
+
+
+@pytest.mark.certify
+def test_scores_learnt_on_earlier_folds_find_no_differences_where_there_are_none_and_pooled_ones_do(certify):
+    pooled = []
+
+    def hits(seed):
+        random = np.random.default_rng(seed)
+        x, ad, fold = random.normal(size=(400, 8)), random.random(400) < 0.5, np.arange(400) % 5
+        orders = random.normal(size=400) + 0.5 * ad
+        told = {"early": np.full(400, np.nan), "pooled": np.full(400, np.nan)}
+        for name, one in [("early", 2), ("early", 3), ("early", 4), *(("pooled", one) for one in range(5))]:
+            known = fold < one if name == "early" else fold != one
+            line = np.linalg.lstsq(x[known], np.where(ad, 2, -2)[known] * orders[known], rcond=None)[0]
+            told[name][fold == one] = x[fold == one] @ line
+        frame = pl.DataFrame({"customer_id": range(400), "arm": np.where(ad, "ad", "none"), "orders": orders} | told)
+        pooled.append(areas(qini(frame, scores="pooled", **ASK), "pooled", "p_value")[0] > 0.1)
+        early = qini(frame.filter(pl.col("early").is_not_nan()), scores="early", **ASK)
+        return [one > 0.1 for one in areas(early, "early", "p_value")[::2]]
+
+    certify(hits, level=0.9, worlds=WORLDS // 2)
+    assert np.mean(pooled) < 0.85
+
+
+def test_held_out_scores_of_a_fit_are_judged_as_the_docstring_says():
+    from shoptoolkit.incrementality import fit_uplift
+
+    frame = trial(1_500)
+    ask = {"outcome": "orders", "control": "none", "features": ["good", "poor"], "rng": 1, "nthread": 1}
+    held = fit_uplift(frame, **ask, learner="t", folds=3).held_out
+    found = qini(held, scores="effect", arm="arm_given", **ASK | {"outcome": "outcome"})
+    assert found.contrast == "ad - none"
+    assert found.n == 500
+    assert areas(found, "effect", "low")[0] > 0
 
 
 @pytest.mark.parametrize(
@@ -244,11 +279,17 @@ def test_intervals_of_areas_and_of_equally_good_scores_hold(kind, certify):
         ({"bootstraps": 10}, ValueError, r"bootstraps is 10; it must be a whole number >= 100"),
         ({"scores": []}, ValueError, r"scores is empty"),
         ({"scores": ["good", "good"]}, ValueError, r"scores has 'good' twice"),
+        ({"scores": ["good", "orders"]}, ValueError, r"scores has the outcome 'orders'"),
+        ({"outcome": "pre_orders"}, ValueError, r"'pre_orders', which is no outcome"),
+        ({"outcome": None}, TypeError, r"outcome is None; it must be the name of a column"),
+        ({"outcome": ["orders"]}, TypeError, r"outcome is \['orders'\]; it must be the name"),
+        ({"propensity": 0.5}, TypeError, r"propensity is 0.5; it must be the name of a column"),
     ],
 )
 def test_what_a_user_would_mistype_is_said(change, error, words):
     frame = trial().with_columns(
         word=pl.lit("1"),
+        pre_orders=pl.col("orders"),
         holey=pl.when(pl.col("customer_id") > 0).then("orders"),
         endless=pl.col("good") / pl.col("customer_id").cast(pl.Float64),
     )

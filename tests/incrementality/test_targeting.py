@@ -188,6 +188,7 @@ def test_what_a_user_would_mistype_is_said(change, error, words):
         targeting_curve(frame, **({"rng": 1} | change))
 
 
-def test_a_frame_without_rows_is_refused():
-    with pytest.raises(ContractError, match="0 rows"):
-        targeting_curve(scored().clear(), rng=1)
+@pytest.mark.parametrize("n", [0, 1])
+def test_a_frame_without_two_customers_is_refused(n):
+    with pytest.raises(ContractError, match=f"{n} rows; at least two are needed"):
+        targeting_curve(scored().head(n), rng=1)

@@ -90,6 +90,7 @@ def test_equal_scores_stay_together():
 def test_order_of_rows_and_currency_decide_nothing():
     frame = scored()
     plain = uplift_calibration(frame).table
+    assert uplift_calibration(frame.reverse()).table.equals(plain)
     money = pl.col("effect", "pseudo") * 1_000
     other = uplift_calibration(frame.with_columns(money).sample(fraction=1, shuffle=True, seed=2)).table
     for name in ("estimate", "low", "high", "mean_score"):
@@ -125,7 +126,7 @@ def test_groups_difference_slope_and_average_cover(kind, certify):
             low <= true <= high for low, high, true in told + [(row["low"], row["high"], true) for row, true in pairs]
         ]
 
-    certify(hits, level=0.9)
+    certify(hits, level=0.9, worlds=WORLDS // 2)
 
 
 @pytest.mark.certify
@@ -139,7 +140,7 @@ def test_clusters_of_customers_cover(certify):
         _, slope, average = rows_of(uplift_calibration(frame, level=0.9))
         return [slope["low"] <= 0.3 <= slope["high"], average["low"] <= 1 <= average["high"]]
 
-    certify(hits, level=0.9)
+    certify(hits, level=0.9, worlds=WORLDS // 2)
 
 
 def lines(seed, *, n=400, folds=5, width=8):
@@ -167,7 +168,7 @@ def test_where_effects_do_not_differ_scores_of_earlier_folds_find_nothing_and_po
         pooled.append([row["p_value"] > 0.1 for row in told["pooled"]])
         return [row["p_value"] > 0.1 for row in told["earlier"]]
 
-    certify(hits, level=0.9)
+    certify(hits, level=0.9, worlds=WORLDS // 2)
     assert (np.mean(pooled, axis=0) < 0.87).all()
 
 
@@ -193,7 +194,7 @@ ASK = {"outcome": "orders", "control": "none", "features": ["base", "other"], "n
 @pytest.mark.certify
 def test_fitted_scores_find_no_differences_where_there_are_none(certify):
     def hits(seed):
-        judged = uplift_calibration(fit_uplift(shoppers(seed), **ASK, rng=seed, learner="t", folds=4), groups=3)
+        judged = uplift_calibration(fit_uplift(shoppers(seed), **ASK, rng=seed, learner="t", folds=3), groups=3)
         return [not row["p_value"] < 0.1 for row in rows_of(judged)[:2]]  # null where a score is the same for all
 
     certify(hits, level=0.9, worlds=WORLDS // 2)
@@ -246,6 +247,8 @@ def test_a_group_of_few_customers_has_no_interval():
         ({"pseudo": None}, {}, "scores: 'pseudo' must be finite numbers"),
         ({"effect": "high"}, {}, "scores: 'effect' must be finite numbers"),
         ({"effect": float("nan")}, {}, "scores: 'effect' must be finite numbers"),
+        ({"cluster": None}, {}, "scores: 'cluster' is null for some"),
+        ({"cluster": 1}, {}, "'cluster' is null for some or the same for all"),
     ],
 )
 def test_what_cannot_be_judged_is_named(change, options, message):
