@@ -1,7 +1,7 @@
 """The ground: what each frame must be, the check, the quarantine.
 
-`read_events`, `read_assignments` and `check` bring data through the door; `Events`, `Orders`, `Spells` ... say what a frame must be;
-`EstimateTable` carries answers; `reconcile` accounts for every row on the way from lines to spells.
+`read_events`, `read_assignments` and `check` bring data through the door; `Events`, `Orders`, `Spells` ... say what a
+frame must be; `EstimateTable` carries answers; `reconcile` accounts for every row on the way from lines to spells.
 """
 
 from shoptoolkit.contract.check import Checked, check, require, to_polars
