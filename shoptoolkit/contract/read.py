@@ -27,7 +27,7 @@ from shoptoolkit.contract.check import Checked, check_parsed, choose, to_polars
 from shoptoolkit.contract.clock import zone
 from shoptoolkit.contract.columns import aside
 from shoptoolkit.contract.connect import kind_of, read_table, shown
-from shoptoolkit.contract.schemas import EVENT_KINDS, ContractError, Events
+from shoptoolkit.contract.schemas import EVENT_KINDS, Assignments, Contract, ContractError, Events
 from shoptoolkit.contract.timestamps import to_utc
 
 _COMMA = r"^-?(\d+|\d{1,3}(\.\d{3})+)(,\d+)?$"  # a number as most of Europe writes it
@@ -96,6 +96,20 @@ def read_events(
     )
 
 
+def read_assignments(
+    source: Any, *, query: str | None = None, columns: Mapping[str, str] | None = None, timezone: str | None = None
+) -> Checked:
+    """Who was dealt to which arm, as checked Assignments.
+
+    `source`, `query`, `columns` ({your column: ours}) and `timezone` as in `read_events`. Where no column is
+    experiment_id, all rows are of one experiment.
+    """
+    given, kind = open_source(source, query=query)
+    if "experiment_id" not in {*given.columns, *(columns or {}).values()}:
+        given = given.with_columns(experiment_id=pl.lit("the experiment"))
+    return read_opened(given, kind, name=shown(source), columns=columns, timezone=timezone, contract=Assignments)
+
+
 def open_source(source: Any, *, query: str | None = None) -> tuple[pl.DataFrame, str]:
     """All rows of a source in one frame, and its kind: of file, "frame", or what `connect.kind_of` says."""
     kind = kind_of(source)
@@ -123,32 +137,33 @@ def read_opened(
     kinds: Mapping[str, str] | None = None,
     timezone: str | None = None,
     datetime_format: str | None = None,
+    contract: Contract = Events,
 ) -> Checked:
     """`read_events` of what `open_source` gave: its frame and kind, and the name to tell in errors."""
-    given = _rename(given, dict(columns or {}))
+    given = _rename(given, dict(columns or {}), "log" if contract is Events else contract.name)
     if given.is_empty():
-        raise ContractError(f"events: 0 rows in {name}; its columns are {', '.join(given.columns) or 'none'}.")
+        raise ContractError(f"{contract.name}: 0 rows in {name}; its columns are {', '.join(given.columns) or 'none'}.")
     parsed, unread, wrong = given, {}, {}
-    for name in (name for name in Events.fields if name in given.columns):
+    for name, field in ((name, field) for name, field in contract.fields.items() if name in given.columns):
         try:
-            column, flags = _parse(given[name], timezone, datetime_format, is_csv=kind == "csv")
+            column, flags = _parse(given[name], field.kind, timezone, datetime_format, is_csv=kind == "csv")
         except ContractError as error:  # told together with the other columns' faults
             wrong[name] = str(error)
             continue
         parsed = parsed.with_columns(column)
         if flags is not None and flags.any():
             unread[name] = flags
-    if parsed.schema.get("event") == pl.String:
+    if contract is Events and parsed.schema.get("event") == pl.String:
         ours = {theirs.strip().lower(): kind for theirs, kind in (kinds or {}).items()}
         parsed = parsed.with_columns(pl.col("event").str.strip_chars().str.to_lowercase().replace(ours))
-    return check_parsed(given, parsed, Events, unread=unread, wrong=wrong)
+    return check_parsed(given, parsed, contract, unread=unread, wrong=wrong)
 
 
-def _rename(given: pl.DataFrame, columns: dict[str, str]) -> pl.DataFrame:
+def _rename(given: pl.DataFrame, columns: dict[str, str], what: str) -> pl.DataFrame:
     has = f"It has: {', '.join(given.columns)}."
     if unknown := [name for name in columns if name not in given.columns]:
         raise ContractError(
-            f"columns names {', '.join(map(repr, unknown))}, not in the log; write {{yours: ours}}. {has}"
+            f"columns names {', '.join(map(repr, unknown))}, not in the {what}; write {{yours: ours}}. {has}"
         )
     if twice := {ours for ours in columns.values() if list(columns.values()).count(ours) > 1}:
         raise ContractError(f"columns gives {', '.join(map(repr, sorted(twice)))} more than once. {has}")
@@ -313,10 +328,9 @@ def _bad_line(raw: bytes, kind: str) -> str | None:
 
 
 def _parse(
-    series: pl.Series, timezone: str | None, datetime_format: str | None, *, is_csv: bool
+    series: pl.Series, kind: str, timezone: str | None, datetime_format: str | None, *, is_csv: bool
 ) -> tuple[pl.Series, pl.Series | None]:
     """The column in its type where it was text or local time, and flags of the values that could not be read."""
-    kind = Events.fields[series.name].kind
     if series.dtype == pl.Binary:
         series = _from_bytes(series)
     if series.dtype in (pl.Categorical, pl.Enum):

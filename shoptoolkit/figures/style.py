@@ -114,7 +114,7 @@ def in_percent(axis: Any) -> None:
     """Tick labels of a share in percent."""
     from matplotlib.ticker import FuncFormatter
 
-    axis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:.0f} %"))
+    axis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:.0f} %".replace("-", "\u2212")))
 
 
 def plain_numbers(axis: Any) -> None:

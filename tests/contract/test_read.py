@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from shoptoolkit.contract import Checked, ContractError, Events, Spells, check, read_events
+from shoptoolkit.contract import Checked, ContractError, Events, Spells, check, read_assignments, read_events
 
 LOG = "customer_id,at,event,price\n007,2024-03-01 09:00,view,\n7,2024-03-01 10:30:05,purchase,2.50\n"
 GOOD = pl.DataFrame(
@@ -583,3 +583,15 @@ def test_kinds_of_events_may_have_other_names_and_another_case():
     assert checked.quarantined["event"].to_list() == ["gift"]
     with pytest.raises(ValueError, match="kinds is 'sale'; it must be one of 'impression', 'click'"):
         read_events(log, kinds={"buy": "sale"})
+
+
+def test_arms_come_as_csv_with_names_of_their_own_and_one_experiment_needs_no_id(tmp_path):
+    path = tmp_path / "arms.csv"
+    path.write_text("who;variant;when\n1;ad;2024-03-01 10:00\n2;none;soon\n", encoding="utf-8")
+    ours = {"who": "customer_id", "variant": "arm", "when": "assigned_at"}
+    checked = read_assignments(path, columns=ours, timezone="Europe/Berlin")
+    known = checked.good.select("customer_id", "arm", "assigned_at", "experiment_id").rows()
+    assert known == [(1, "ad", datetime(2024, 3, 1, 9), "the experiment")]
+    assert len(checked.quarantined) == 1
+    with pytest.raises(ContractError, match="columns names 'whom', not in the assignments"):
+        read_assignments(path, columns={"whom": "customer_id"})

@@ -1,5 +1,6 @@
 """Every notebook runs from first cell to last: on the simulated shop, on public data, on a shop's own file."""
 
+import json
 import re
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -8,7 +9,7 @@ import polars as pl
 import pytest
 
 from shoptoolkit.report import run_series
-from shoptoolkit.simulate import Experiment, shop
+from shoptoolkit.simulate import Experiment, Shop, shop
 
 ROOT = Path(__file__).resolve().parents[2]
 MOST_BYTES = 3_000_000
@@ -261,28 +262,49 @@ def test_hillstroms_e_mails_are_read_as_published_and_the_womens_goes_best_to_so
         assert f'{check} <em class="pass">' in whom, check
 
 
-def test_an_experiment_of_ones_own_gets_both_reports_with_as_little_as_arms_and_purchases(tmp_path):
-    world = shop(n_customers=2_000, days=260, rng=4, experiment=Experiment())
+@pytest.fixture(scope="module")
+def tested() -> Shop:
+    return shop(n_customers=2_000, days=260, rng=4, experiment=Experiment())
+
+
+THEIRS = {"customer_id": "who", "arm": "variant", "assigned_at": "when"}
+
+
+def own(folder: Path, world: Shop, *, control: str = "control", lost: pl.Expr | None = None) -> dict[str, str]:
+    """Parameters of an experiment of one's own: purchases, and arms as csv under names of their own."""
     purchases = world.events.filter(pl.col("event") == "purchase").select("customer_id", "at", "event", "price")
-    purchases.write_parquet(log := tmp_path / "log.parquet")
-    dealt = world.assignments.select("experiment_id", "customer_id", "arm", "assigned_at")
-    dealt.write_parquet(arms := tmp_path / "arms.parquet")
-    options = {"dataset": str(log), "as_of": str(world.as_of), "assignments": str(arms)}
-    page = run(["30", "35"], tmp_path / "out", **options)["30_ad_experiments"]
+    purchases.write_parquet(folder / "log.parquet")
+    arms = world.assignments.filter(True if lost is None else ~lost)
+    arms.select(*THEIRS).rename(THEIRS).write_csv(folder / "arms.csv")
+    options = {"dataset": str(folder / "log.parquet"), "as_of": str(world.as_of), "control": control}
+    columns = json.dumps({theirs: ours for ours, theirs in THEIRS.items()})
+    return options | {"assignments": str(folder / "arms.csv"), "assignment_columns": columns}
+
+
+def test_an_experiment_of_ones_own_gets_both_reports_with_as_little_as_arms_and_purchases(tmp_path, tested):
+    page = run(["30", "35"], tmp_path / "out", **own(tmp_path, tested))["30_ad_experiments"]
     for lacks in ("no column exposed of outcomes", "no column eligible_at of the assignments", "no column paid_orders"):
         assert lacks in page
     assert 'Split <em class="pass">' in page
 
 
-def test_arms_that_lost_customers_get_a_refusal_instead_of_a_number(tmp_path):
-    world = shop(n_customers=2_000, days=260, rng=4, experiment=Experiment())
-    world.events.write_parquet(log := tmp_path / "log.parquet")
+def test_arms_that_lost_customers_get_a_refusal_instead_of_any_number(tmp_path, tested):
     lost = (pl.col("arm") == "treatment") & (pl.col("customer_id") % 3 == 0)
-    world.assignments.filter(~lost).write_parquet(arms := tmp_path / "arms.parquet")
-    options = {"dataset": str(log), "as_of": str(world.as_of), "assignments": str(arms)}
+    options = own(tmp_path, tested, lost=lost)
     page = run(["30"], tmp_path / "out", **options)["30_ad_experiments"]
     assert "This experiment cannot say what the ads added.</b> Sample ratio mismatch" in page
     assert 'Split <em class="stop">' in page
+    assert page.count("No number here: the arms cannot be compared") >= 9
+    assert not re.search(r"\d \([\d.\u2212]+ to [\d.]+\)", page)
+    path = options.pop("dataset")
+    told = failure_of(tmp_path / "whom", path, name="35", **options)
+    assert "from these no score is learnt: Sample ratio mismatch" in told
+
+
+def test_a_misspelt_control_is_told_with_the_arms_there_are(tmp_path, tested):
+    options = own(tmp_path, tested, control="contrl")
+    told = failure_of(tmp_path / "out", options.pop("dataset"), name="30", **options)
+    assert "control is 'contrl' and arm is None; those with customers are control, treatment." in told
 
 
 def test_without_an_experiment_both_reports_say_what_they_need(tmp_path):
