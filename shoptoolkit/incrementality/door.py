@@ -78,7 +78,7 @@ def arms(
     return Arms(
         table=table,
         control=control,
-        treatments=others(table["arm"], control),
+        treatments=others(table["arm"].unique(), control),
         window_days=getattr(outcomes, "window_days", None),
     )
 

@@ -206,7 +206,7 @@ def since_start(
 def _people(assignments: Any, placed: pl.DataFrame, *, control: str, start: str) -> pl.DataFrame:
     """customer_id, arm, started_at of those who ever started, in two arms or more."""
     people = assigned(assignments, placed, start=start)
-    others(people["arm"], control, name="assignments")
+    others(people["arm"].unique(), control, name="assignments")
     if "cluster" in people.columns and whole_clusters(people):
         raise ContractError(
             "assignments: each cluster lies in one arm, so clusters were dealt, and errors here are those of "

@@ -116,7 +116,7 @@ def incremental_value(
 
 def _with_cost(table: pl.DataFrame, cost: str | float, control: str, *, is_split: bool) -> pl.DataFrame:
     """The table with each customer's cost; a total is shared out evenly over the arm."""
-    arms = others(table["arm"], control)
+    arms = others(table["arm"].unique(), control)
     is_treated = pl.col("arm") != control
     if not isinstance(cost, str):
         check_span("cost", cost, unit="units of currency", example="12_000")
