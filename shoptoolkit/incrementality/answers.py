@@ -14,7 +14,7 @@ import numpy as np
 from shoptoolkit.contract import estimate_row, refused_row
 from shoptoolkit.contract.arrays import Floats
 from shoptoolkit.contract.estimates import critical_of
-from shoptoolkit.incrementality.door import MEASURES, QUESTION
+from shoptoolkit.incrementality.door import ESTIMANDS, MEASURES, QUESTION
 from shoptoolkit.incrementality.means import SKEW, Means, compare, imbalance, quadratic, skewness
 from shoptoolkit.incrementality.moments import Cell, Moments, merged
 from shoptoolkit.incrementality.ratios import ratio_row
@@ -110,7 +110,7 @@ class Question(NamedTuple):
         if self.held.units != "customers":
             method += f", {sum(cell.n for pair in pairs for cell in pair)} clusters"
         told = told | {"metric": name, "horizon_days": self.held.window_days}
-        estimand = f"{top} per {bottom}, as assigned" if bottom else "per assigned customer"
+        estimand = f"{top} per {bottom}, as assigned" if bottom else ESTIMANDS[self.held.start]
         shown = {"fieller": "Fieller", "delta": "log ratio", None: ""}[self.relative]
         relative = {"estimand": "relative to control", "measure": "share", "method": f"{method}; {shown}"}
         measure = None if bottom else MEASURES.get(top)

@@ -27,13 +27,14 @@ class Arms:
     """Outcomes by arm.
 
     `table`: the columns asked for, numbers and flags as Float64, with customer_id and arm. `treatments`: the other
-    arms, sorted. `window_days`: over how many days outcomes were counted, where they say so.
+    arms, sorted. `window_days`: over how many days outcomes were counted, where they say so; `start`: from when on.
     """
 
     table: pl.DataFrame
     control: str
     treatments: tuple[str, ...]
     window_days: float | None
+    start: str
 
     def of(self, arm: str) -> pl.DataFrame:
         """The rows of one arm."""
@@ -79,8 +80,13 @@ def arms(
         table=table,
         control=control,
         treatments=others(table["arm"].unique(), control),
-        window_days=getattr(outcomes, "window_days", None),
+        **window_of(outcomes),
     )
+
+
+def window_of(outcomes: Any) -> dict[str, Any]:
+    """Over how many days outcomes were counted, where they say so, and from when on."""
+    return {"window_days": getattr(outcomes, "window_days", None), "start": getattr(outcomes, "start", "assigned_at")}
 
 
 def others(found: Iterable[str], control: str, *, name: str = "outcomes") -> tuple[str, ...]:

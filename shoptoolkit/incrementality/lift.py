@@ -14,7 +14,7 @@ from shoptoolkit.contract import EstimateTable, to_polars
 from shoptoolkit.contract.check import check_level, choose, listed
 from shoptoolkit.contract.splits import check_shares, ratio_reason
 from shoptoolkit.incrementality.answers import Metrics, Question
-from shoptoolkit.incrementality.door import metrics_of, others, rows_of
+from shoptoolkit.incrementality.door import metrics_of, others, rows_of, window_of
 from shoptoolkit.incrementality.moments import Moments, columns_of, gathered
 from shoptoolkit.incrementality.split import split_reason
 
@@ -169,7 +169,7 @@ def counted(
     dealt = {"stratum": strata, "cluster": cluster, "probability": "probability" if "probability" in told else None}
     columns = (pl.col(one).alias(name) for name, one in dealt.items() if one)
     reason = reason or split_reason(table.select("customer_id", "arm", *columns), shares=shares)
-    return Moments(**held, window_days=getattr(outcomes, "window_days", None)), asked, reason
+    return Moments(**held, **window_of(outcomes)), asked, reason
 
 
 def unequal(table: pl.DataFrame, cell: Sequence[str]) -> str | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from shoptoolkit.contract import ContractError, to_polars
 from shoptoolkit.contract.arrays import Floats
 from shoptoolkit.contract.check import check_number, choose, listed
 from shoptoolkit.contract.show import html_table
-from shoptoolkit.incrementality.door import metrics_of, rows_of
+from shoptoolkit.incrementality.door import metrics_of, rows_of, window_of
 
 _KEY = ("group", "stratum", "arm")
 SIZE = "customers"  # how many customers a unit has: 1, or those of a cluster
@@ -66,7 +66,7 @@ class Moments:
 
     `names`: the columns. `centre`: what was subtracted from each, so that large numbers keep their digits. `cells`:
     (group, stratum, arm) -> moments of `units`, customers or clusters. `window_days`: over how long outcomes were
-    counted, where they say so.
+    counted, where they say so; `start`: from when on.
     """
 
     names: tuple[str, ...]
@@ -74,6 +74,7 @@ class Moments:
     cells: dict[tuple[str, str, str], Cell]
     units: str = "customers"
     window_days: float | None = None
+    start: str = "assigned_at"
 
     @property
     def table(self) -> pl.DataFrame:
@@ -139,17 +140,15 @@ class Moments:
                 f"moments of {self.units} with {self.names} and of {other.units} with {other.names} cannot be merged; "
                 "make both from the same columns."
             )
-        if other.window_days != self.window_days:
+        if (self.window_days, self.start) != (other.window_days, other.start):
             raise ValueError(
-                f"moments over {self.window_days} days and over {other.window_days} cannot be merged; "
-                "count both over the same window."
+                f"moments over {self.window_days} days from {self.start} and over {other.window_days} from "
+                f"{other.start} cannot be merged; count both over the same window."
             )
         moved = {key: _recentred(cell, other.centre - self.centre) for key, cell in other.cells.items()}
         keys = dict.fromkeys([*self.cells, *moved])
         cells = {key: merged(cells[key] for cells in (self.cells, moved) if key in cells) for key in keys}
-        return Moments(
-            names=self.names, centre=self.centre, cells=cells, units=self.units, window_days=self.window_days
-        )
+        return replace(self, cells=cells)
 
     def __radd__(self, other: int) -> Moments:
         return self if isinstance(other, int) and other == 0 else NotImplemented  # sum() begins with 0
@@ -231,7 +230,7 @@ def moments(
     covariates = listed(covariates, name="covariates")
     table = rows_of(outcomes, numbers=numbers, covariates=covariates, keep=(by, strata, cluster))
     told = gathered(table, [*numbers, *covariates], by=by, strata=strata, cluster=cluster, keep_rows=False)
-    return Moments(**told, window_days=getattr(outcomes, "window_days", None))
+    return Moments(**told, **window_of(outcomes))
 
 
 def columns_of(metrics: Mapping[str, tuple[str, str | None]]) -> list[str]:

@@ -18,7 +18,7 @@ from shoptoolkit.contract import ContractError, EstimateTable, estimate_row, ref
 from shoptoolkit.contract.arrays import Floats, Ints
 from shoptoolkit.contract.check import check_level, check_number, listed
 from shoptoolkit.incrementality.answers import too_skew
-from shoptoolkit.incrementality.door import COVARIATE, MEASURES, QUESTION, Arms, arms
+from shoptoolkit.incrementality.door import COVARIATE, ESTIMANDS, MEASURES, QUESTION, Arms, arms
 from shoptoolkit.incrementality.lift import unequal, whole_clusters
 from shoptoolkit.incrementality.means import SKEW, skewness
 from shoptoolkit.incrementality.split import split_reason
@@ -158,7 +158,7 @@ def _words(found: Arms, arm: str, metric: str, covariates: list[str]) -> dict[st
         method += f", adjusted for {', '.join(name.removeprefix(COVARIATE) for name in covariates)}"
     return {
         "question": QUESTION,
-        "estimand": "per assigned customer",
+        "estimand": ESTIMANDS[found.start],
         "metric": metric,
         "contrast": found.contrast(arm),
         "method": method,

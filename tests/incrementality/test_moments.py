@@ -200,7 +200,7 @@ def test_sums_that_cannot_be_read_are_an_error(change, options, error, words):
 
 def test_moments_of_another_window_or_of_nothing_are_not_merged():
     held = moments(shop(8), metrics="revenue")
-    with pytest.raises(ValueError, match="over None days and over 7 cannot be merged"):
+    with pytest.raises(ValueError, match="over None days from assigned_at and over 7 from"):
         held + replace(held, window_days=7)
     for other in (1, "x"):
         with pytest.raises(TypeError):

@@ -169,7 +169,7 @@ def test_outcomes_of_the_simulated_shop_mature_from_when_they_were_eligible():
     assert (row["horizon_days"], row["measure"], row["contrast"]) == (60, "orders", "treatment - control")
     assert row["method"] == "confidence sequence, adjusted for orders"
     assert found.table["matured_at"].is_sorted()
-    assert "per assigned customer; 95 % intervals; in orders" in found._repr_html_()
+    assert "per eligible customer; 95 % intervals; in orders" in found._repr_html_()
     assert repr(found).startswith("treatment - control: ")
 
 
