@@ -26,6 +26,7 @@ from shoptoolkit.incrementality.crossfit import FAR, Folds, TreeSum, cross_chanc
 from shoptoolkit.incrementality.door import COVARIATE, MEASURES, QUESTION, Arms, arms
 from shoptoolkit.incrementality.influences import mean_of
 from shoptoolkit.incrementality.learners import LEARNERS, Score, Trial
+from shoptoolkit.incrementality.split import split_reason
 from shoptoolkit.trees.boosting import data
 from shoptoolkit.trees.door import feature_names
 from shoptoolkit.trees.encoding import Encoder, unseen_in_words, warn
@@ -87,7 +88,8 @@ def fit_uplift(
         Outcomes as in `door.arms`; an arm of fewer than 50 customers, an outcome that is the same for all, features
         that trees cannot read, a chance that is null or 0.
     ValueError
-        A feature that was measured in the experiment; customers of different arms who are unlike ("estimated"); a
+        A feature that was measured in the experiment; a sample ratio that is no chance (p < .0005, with a column
+        `probability`); customers of different arms who are unlike ("estimated"); a
         number or a name that is not allowed.
 
     References
@@ -202,6 +204,8 @@ def _chances(given: Arms, dealt: Folds, propensity: float | str | None, rng: np.
             raise ContractError(
                 "outcomes: 'probability' is null or 0 for some; it is the chance of the customer's arm."
             )
+        if reason := split_reason(dealt.table.select("customer_id", "arm", "probability")):
+            raise ValueError(f"outcomes: {reason}")
         return chance.to_numpy(), "as planned"
     code = arm.rank("dense").to_numpy().astype(np.int64) - 1
     shares = np.bincount(code) / len(code)

@@ -283,9 +283,9 @@ def test_the_scores_keep_the_order_of_the_frame_and_say_which_arm_was_given():
 
 
 def test_a_column_of_chances_and_a_planned_share_say_the_same():
-    planned = pl.when(pl.col("arm") == "ads").then(0.6).otherwise(0.4)
+    planned = pl.when(pl.col("arm") == "ads").then(0.52).otherwise(0.48)
     column = fit_uplift(WORLD.with_columns(probability=planned), **ASK)
-    share = fit_uplift(WORLD, **ASK, propensity=0.6)
+    share = fit_uplift(WORLD, **ASK, propensity=0.52)
     assert column.out_of_fold.equals(share.out_of_fold)
     assert column.propensity == "as planned"
 
@@ -387,6 +387,12 @@ def test_a_chance_that_nobody_can_divide_by_is_refused(chance):
     column = pl.when(pl.int_range(pl.len()) == 5).then(chance).otherwise(0.5)
     with pytest.raises(ContractError, match="'probability' is null or 0 for some"):
         fit_uplift(WORLD.with_columns(probability=column), **ASK)
+
+
+def test_lost_customers_are_refused():
+    lost = WORLD.with_columns(probability=0.5).filter((pl.col("arm") == "none") | (pl.col("base") < 0.5))
+    with pytest.raises(ValueError, match="Sample ratio mismatch"):
+        fit_uplift(lost, **ASK)
 
 
 def test_arms_of_unlike_customers_are_refused():
