@@ -23,6 +23,7 @@ WHOM = "Whom should the ad reach?"
 QINI, AUUC, AUTOC = "area over random (Qini)", "area under the gain curve (AUUC)", "rank-weighted effect (AUTOC)"
 LEAST = 50  # customers that a spread must be worth, for an interval by the normal law
 _GROUPS = 1_000  # of customers by score
+_ALL_AT_ONCE, _COARSE = 100_000, 100  # with more customers, several scores are resampled in so many groups of each
 _AT_ONCE = 100  # resamples held in memory
 _GRID = np.linspace(0, 1, 101)
 
@@ -105,7 +106,8 @@ def qini(
     level
         Coverage of the intervals: estimate +- t x the standard deviation over the resamples, of the curve +- z x it.
     bootstraps
-        Resamples, with weights by Poisson(1); all scores are judged on the same ones.
+        Resamples, with weights by Poisson(1); all scores are judged on the same ones. Of several scores and more than
+        100,000 customers they are drawn by 100 groups of each score.
     rng
         Seed or Generator of the resamples.
 
@@ -234,11 +236,28 @@ def _resample(
 ) -> tuple[Floats, Floats]:
     """Areas (resample, score, QINI, AUUC, AUTOC) and curves (resample, score, grid); the first resample is the data.
 
-    Customers alike in groups and arm are one row with a count, in an order that the frame's does not change.
+    The data are cut into groups by score; of several scores many customers are drawn by coarser groups, as those of all
+    scores at once are hardly fewer than the customers: the error of AUTOC loses 1/2 %, that of the Qini nothing.
     """
     from shoptoolkit.incrementality.qini_kernels import POISSON, resampled
 
     groups = min(_GROUPS, len(table))
+    coarse = groups if len(scores) == 1 or len(table) <= _ALL_AT_ONCE else _COARSE
+    seeds = rng.integers(1, 2**63 - 1, bootstraps)
+    data, rows = _alike(table, scores, groups), _alike(table, scores, coarse)
+    parts = [_read(resampled(*data, 2 * groups, np.zeros(1, np.int64), rng, POISSON))]
+    parts += [
+        _read(resampled(*rows, 2 * coarse, seeds[start : start + _AT_ONCE], rng, POISSON))
+        for start in range(0, bootstraps, _AT_ONCE)
+    ]
+    return np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
+
+
+def _alike(table: pl.DataFrame, scores: list[str], groups: int) -> tuple[Any, Any, Any, Any]:
+    """Customers alike in groups and arm as one row with a count, in an order that the frame's does not change.
+
+    Their cells by score, count, values, and the spread of weight x outcome.
+    """
     first = (pl.col(f"score {name}").rank("min", descending=True).cast(pl.Int64) - 1 for name in scores)
     cell = {f"cell {k}": one * groups // pl.len() * 2 + pl.col("treated") for k, one in enumerate(first)}
     outcome, weight = pl.col("outcome"), pl.col("weight")
@@ -248,18 +267,12 @@ def _resample(
     values = alike.select(pl.lit(1.0), outcome * weight, weight).to_numpy()
     if (alike["weight"] == 1).all():  # then weights are counts
         values = values[:, :2]
-    rows = (
+    return (
         np.ascontiguousarray(alike.select(*cell).to_numpy().T.astype(np.int32)),
         alike["len"].to_numpy().astype(np.int64),
         np.ascontiguousarray(values),
         (alike["spread"] * alike["weight"]).to_numpy(),
     )
-    seeds = np.append(0, rng.integers(1, 2**63 - 1, bootstraps))
-    parts = [
-        _read(resampled(*rows, 2 * groups, seeds[start : start + _AT_ONCE], rng, POISSON))
-        for start in range(0, len(seeds), _AT_ONCE)
-    ]
-    return np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
 
 
 def _read(sums: Floats) -> tuple[Floats, Floats]:

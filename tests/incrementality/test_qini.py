@@ -124,6 +124,20 @@ def test_a_score_in_other_units_is_the_same_score():
     assert areas(found, "other - good") == areas(found, "other - good", "standard_error") == [0, 0]
 
 
+def test_several_scores_of_many_customers_have_the_areas_and_errors_of_each_alone():
+    rng = np.random.default_rng(3)
+    score, other, noise = rng.normal(size=(3, n := 120_000))
+    frame = pl.DataFrame({"customer_id": range(n), "arm": ["ad", "none"] * (n // 2), "score": score, "other": other})
+    frame = frame.with_columns(orders=(pl.col("arm") == "ad") * pl.col("score") + noise)
+    ask = {"outcome": "orders", "control": "none", "bootstraps": 400, "rng": 1}
+    both = qini(frame, scores=["score", "other"], **ask).estimates.table
+    for name in ("score", "other"):
+        alone = qini(frame, scores=name, **ask).estimates.table
+        together = both.filter(group=name)
+        assert together["estimate"].to_list() == pytest.approx(alone["estimate"].to_list(), rel=1e-9, abs=1e-12)
+        assert together["standard_error"].to_list() == pytest.approx(alone["standard_error"].to_list(), rel=0.2)
+
+
 def test_scores_are_compared_with_the_first_on_the_same_resamples():
     frame = trial(2_000).with_columns(near=pl.col("good") + pl.col("poor") / 4)
     found = qini(frame, scores=["good", "near", "poor"], **ASK)
