@@ -99,10 +99,23 @@ def read_events(
 def read_assignments(
     source: Any, *, query: str | None = None, columns: Mapping[str, str] | None = None, timezone: str | None = None
 ) -> Checked:
-    """Who was dealt to which arm, as checked Assignments.
+    """Who was dealt to which arm? Reads a file or table of assignments and checks each row.
 
-    `source`, `query`, `columns` ({your column: ours}) and `timezone` as in `read_events`. Where no column is
-    experiment_id, all rows are of one experiment.
+    Parameters
+    ----------
+    source, query, columns, timezone
+        As in `read_events`: a frame, a path, a table or a database; {your column: ours}; where the clock hung.
+
+    Returns
+    -------
+    Checked
+        `good` are Assignments: customer_id, arm, assigned_at and what else there is. Where no column is experiment_id,
+        all rows are of one experiment.
+
+    Raises
+    ------
+    ContractError, FileNotFoundError
+        As in `read_events`.
     """
     given, kind = open_source(source, query=query)
     if "experiment_id" not in {*given.columns, *(columns or {}).values()}:
