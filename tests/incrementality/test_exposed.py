@@ -248,8 +248,10 @@ def test_intervals_hold_the_effect_on_those_who_complied(certify):
 def test_intervals_hold_and_tests_keep_their_size_where_one_in_a_hundred_buys(certify):
     def hits(seed):
         mean = np.exp(3 + 0.8**2 / 2)
-        some = told(world(seed, n=8_000, buyers=0.01, effect=1.0, share=0.75))
-        none = told(world(seed, n=8_000, buyers=0.01, effect=0.0, share=0.75))
+        some = told(world(seed, n=12_000, buyers=0.01, effect=1.0, share=0.75))
+        none = told(world(seed, n=12_000, buyers=0.01, effect=0.0, share=0.75))
+        if "refused" in (some["verdict"], none["verdict"]):
+            return [False, False]
         return [some["low"] <= 0.015 * mean <= some["high"], none["p_value"] > 0.05]
 
-    certify(hits, level=0.95)
+    certify(hits, level=0.95, worlds=WORLDS // 2)
