@@ -60,7 +60,7 @@ def ratio_reason(
 
     `p_value`: where it is known already.
     """
-    planned = {arm: shares[arm] / sum(shares.values()) for arm in shares}
+    planned = {arm: shares[arm] / sum(shares.values()) for arm in sorted(shares)}
     total = sum(counts.values())
     if p_value is None:
         p_value = split_p_value([counts.get(arm, 0) for arm in planned], [total * one for one in planned.values()])

@@ -379,7 +379,7 @@ def test_a_holdout_that_was_not_dealt_as_planned_is_refused():
     odd = dealt(arms).with_columns(probability=0.5)
     found = told(PLAIN, assignments=odd, horizon_days=20)
     assert found["holdout"]["reason"].startswith(
-        "Sample ratio mismatch: of 400 customers 40 in 'control' (planned 200)"
+        "Sample ratio mismatch: of 400 customers 360 in 'ads' (planned 200), 40 in 'control'"
     )
     assert found["session entry"]["verdict"] == "ok"
     sound = odd.with_columns(probability=pl.when(pl.col("arm") == "ads").then(0.9).otherwise(0.1))
