@@ -159,8 +159,8 @@ def _rows(added: Joint, words: dict[str, Any], flight: int, horizon: int) -> Ite
 
 def _followed(spells: pl.DataFrame) -> dict[str, pl.Series]:
     """Of each arm, how many days its customers are followed, longest first."""
-    ends = spells.group_by("customer_id", "arm").agg(pl.col("stop_days").max()).sort("stop_days", descending=True)
-    return {str(arm): part["stop_days"] for (arm,), part in ends.group_by("arm")}
+    ends = spells.group_by("customer_id", "arm").agg(pl.col("stop_days").max()).sort("arm", -pl.col("stop_days"))
+    return {str(arm): part["stop_days"] for (arm,), part in ends.group_by("arm", maintain_order=True)}
 
 
 def _too_short(followed: dict[str, pl.Series], horizon: int) -> str | None:
