@@ -13,7 +13,7 @@ from typing import Any
 from shoptoolkit.contract import EstimateTable, estimate_row, refused_row
 from shoptoolkit.contract.check import check_level, listed
 from shoptoolkit.contract.estimates import two_sided, z_of
-from shoptoolkit.incrementality.door import ESTIMANDS, MEASURES, QUESTION
+from shoptoolkit.incrementality.door import ESTIMANDS, MEASURES, QUESTION, window_of
 from shoptoolkit.incrementality.joint import Joint, joints, words_of
 
 WHOSE = "Whose orders are those through the ad?"
@@ -97,12 +97,13 @@ def cannibalisation(
     [('organic_orders', -0.2), ('orders', 0.4), ('taken from organic', 0.333), ('on top', 0.667)]
     """
     check_level(level)
+    window = window_of(outcomes)
     how: dict[str, Any] = {"covariates": listed(covariates, name="covariates"), "strata": strata, "cluster": cluster}
     told = {"level": level, "method": words_of("as assigned", **how)}
-    told |= {"horizon_days": getattr(outcomes, "window_days", None)}
+    told |= {"horizon_days": window["window_days"]}
     if not all(isinstance(one, str) for one in (paid, organic, net)) or len({paid, organic, net, *_SHARES}) < 5:
         raise ValueError(f"paid, organic and net are {paid!r}, {organic!r}, {net!r}; they must be three names.")
-    per_customer = ESTIMANDS[getattr(outcomes, "start", "assigned_at")]
+    per_customer = ESTIMANDS[window["start"]]
     found: dict[str, list[list[dict[str, Any]]]] = {}
     for group, arm, both in joints(outcomes, control=control, numbers=[paid, organic], by=by, **how):
         words = told | {"group": group, "contrast": f"{arm} - {control}"}

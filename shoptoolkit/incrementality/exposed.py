@@ -13,7 +13,7 @@ import polars as pl
 
 from shoptoolkit.contract import ContractError, EstimateTable, Outcomes, require
 from shoptoolkit.contract.check import check_level, choose, listed
-from shoptoolkit.incrementality.door import MEASURES, QUESTION, metrics_of
+from shoptoolkit.incrementality.door import MEASURES, QUESTION, metrics_of, window_of
 from shoptoolkit.incrementality.joint import Joint, joints, words_of
 
 DESIGNS = {"assignment": "assigned_at", "ghost_ads": "eligible_at", "placebo_ads": None}  # where outcomes start
@@ -121,7 +121,7 @@ def lift_on_exposed(
     names, frame = list(metrics_of(listed(metrics, name="metrics"))), _flagged(require(outcomes, Outcomes), exposed)
     how: dict[str, Any] = {"covariates": listed(covariates, name="covariates"), "strata": strata, "cluster": cluster}
     asked = {"control": control, "by": by}
-    words = {"question": QUESTION, "level": level, "horizon_days": getattr(outcomes, "window_days", None)}
+    words = {"question": QUESTION, "level": level, "horizon_days": window_of(outcomes)["window_days"]}
     rows: list[dict[str, Any]] = []
     for told, found, row_of in (_placebo if design == "placebo_ads" else _wald)(frame, names, design, asked, how):
         for metric in names:
@@ -179,7 +179,7 @@ def _weak(found: Joint, arm: str, control: str) -> str | None:
 def _placebo(frame: pl.DataFrame, names: list[str], design: str, asked: dict[str, Any], how: dict[str, Any]) -> Answers:
     """The exposed of both arms, compared directly."""
     shown = frame.filter(pl.col(_SHOWN) == 1)
-    if missing := sorted(set(frame["arm"]) - set(shown["arm"])):
+    if missing := sorted(set(frame["arm"].unique()) - set(shown["arm"].unique())):
         raise ContractError(
             f"outcomes: nobody of {missing[0]!r} was exposed; with placebo ads the flag says of both arms who was "
             "shown what was meant for them."

@@ -16,7 +16,7 @@ from shoptoolkit.contract.splits import check_shares, ratio_reason
 from shoptoolkit.incrementality.answers import Metrics, Question
 from shoptoolkit.incrementality.door import metrics_of, others, rows_of, window_of
 from shoptoolkit.incrementality.moments import Moments, columns_of, gathered
-from shoptoolkit.incrementality.split import split_reason
+from shoptoolkit.incrementality.split import split_reason, whole_clusters
 
 
 def lift(
@@ -181,14 +181,6 @@ def unequal(table: pl.DataFrame, cell: Sequence[str]) -> str | None:
         "customers of one arm were assigned with different probabilities, so the arms differ in more than the ads; "
         "compare within strata= of equal probability."
     )
-
-
-def whole_clusters(table: pl.DataFrame) -> str | None:
-    """Why customers cannot be counted one by one, if clusters were dealt."""
-    size = table.drop_nulls("cluster").group_by("cluster").agg(pl.col("arm").n_unique(), pl.len())
-    if (size["arm"] > 1).any() or not (size["len"] > 1).any():
-        return None
-    return "each cluster lies in one arm, so clusters were assigned, not customers; pass cluster='cluster'."
 
 
 def _cut(table: pl.DataFrame, asked: Metrics, winsorise: float) -> tuple[pl.DataFrame, Metrics]:

@@ -18,8 +18,8 @@ from shoptoolkit.contract.check import check_number
 from shoptoolkit.contract.clock import day_of, moment
 from shoptoolkit.incrementality.assigned import assigned
 from shoptoolkit.incrementality.door import COVARIATE, ESTIMANDS, QUESTION, others
-from shoptoolkit.incrementality.lift import unequal, whole_clusters
-from shoptoolkit.incrementality.split import split_reason
+from shoptoolkit.incrementality.lift import unequal
+from shoptoolkit.incrementality.split import split_reason, whole_clusters
 from shoptoolkit.survival import Curve
 
 _SINCE = {"assigned_at": "the assignment", "eligible_at": "eligibility"}

@@ -147,6 +147,14 @@ def split_reason(table: pl.DataFrame, *, shares: Mapping[str, float] | None = No
     return _reason(plan, _of_counts(plan, "overall", pl.lit("all"))[0])
 
 
+def whole_clusters(table: pl.DataFrame) -> str | None:
+    """Why customers cannot be counted one by one, if clusters were dealt."""
+    size = table.drop_nulls("cluster").group_by("cluster").agg(pl.col("arm").n_unique(), pl.len())
+    if (size["arm"] > 1).any() or not (size["len"] > 1).any():
+        return None
+    return "each cluster lies in one arm, so clusters were assigned, not customers; pass cluster='cluster'."
+
+
 class _Plan(NamedTuple):
     """What was dealt, one row per customer or cluster, with the chance of each arm in the columns `chances`."""
 
@@ -182,10 +190,7 @@ def _planned(table: pl.DataFrame, shares: Mapping[str, float] | None) -> _Plan:
 
 def _dealt(table: pl.DataFrame) -> tuple[pl.DataFrame, str]:
     """What was dealt: clusters, one row each with their means, where each is in one arm; else customers."""
-    if "cluster" not in table.columns or table["cluster"].null_count():
-        return table, "customers"
-    size = table.group_by("cluster").agg(pl.col("arm").n_unique(), pl.len())
-    if size["arm"].max() != 1 or size["len"].max() == 1:
+    if "cluster" not in table.columns or table["cluster"].null_count() or not whole_clusters(table):
         return table, "customers"
     numbers = [name for name, kind in table.schema.items() if kind.is_numeric() and name.startswith(COVARIATE)]
     rest = pl.exclude("cluster", *numbers).first()

@@ -12,7 +12,7 @@ import polars as pl
 
 from shoptoolkit.contract import ContractError, EstimateTable, Outcomes, require
 from shoptoolkit.contract.check import check_level, check_span, listed
-from shoptoolkit.incrementality.door import ESTIMANDS, QUESTION, others, rows_of
+from shoptoolkit.incrementality.door import ESTIMANDS, QUESTION, others, rows_of, window_of
 from shoptoolkit.incrementality.joint import Joint, joints, words_of
 
 _COST = "cost"
@@ -99,13 +99,14 @@ def incremental_value(
     check_level(level)
     if isinstance(margin_share, bool) or not isinstance(margin_share, int | float) or not 0 < margin_share <= 1:
         raise ValueError(f"margin_share is {margin_share!r}; it must be above 0 and at most 1, e.g. 0.3.")
+    window = window_of(outcomes)
     how: dict[str, Any] = {"covariates": listed(covariates, name="covariates"), "strata": strata, "cluster": cluster}
     numbers = listed([revenue, *([value] if value else [])], name="revenue and value")
     if taken := [one for one in numbers if one in ("margin", _COST, "profit", "iroas")]:
         raise ValueError(f"{taken[0]!r} is what a row of the answer is called; rename that column, to 'revenue' or so.")
-    per_customer = ESTIMANDS[getattr(outcomes, "start", "assigned_at")]
+    per_customer = ESTIMANDS[window["start"]]
     frame = _with_cost(require(outcomes, Outcomes), cost, control, is_split=by is not None)
-    told = {"question": QUESTION, "level": level, "horizon_days": getattr(outcomes, "window_days", None)}
+    told = {"question": QUESTION, "level": level, "horizon_days": window["window_days"]}
     told["method"] = words_of(f"as assigned, {'random' if isinstance(cost, str) else 'known'} cost", **how)
     rows: list[dict[str, Any]] = []
     for group, arm, both in joints(frame, control=control, numbers=numbers, beside=[_COST], by=by, **how):
