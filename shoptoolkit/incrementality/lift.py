@@ -183,6 +183,11 @@ def unequal(table: pl.DataFrame, cell: Sequence[str]) -> str | None:
     )
 
 
+def unfair(table: pl.DataFrame) -> str | None:
+    """Why arms cannot be compared without strata, if they cannot: unequal chances, or counts that are no chance."""
+    return (unequal(table, ["arm"]) if "probability" in table.columns else None) or split_reason(table)
+
+
 def _cut(table: pl.DataFrame, asked: Metrics, winsorise: float) -> tuple[pl.DataFrame, Metrics]:
     """Each metric at most its quantile, under a name that says so."""
     if not isinstance(winsorise, float) or not 0.5 < winsorise < 1:

@@ -19,9 +19,9 @@ from shoptoolkit.contract.arrays import Floats, Ints
 from shoptoolkit.contract.check import check_level, check_number, listed
 from shoptoolkit.incrementality.answers import too_skew
 from shoptoolkit.incrementality.door import COVARIATE, ESTIMANDS, MEASURES, QUESTION, Arms, arms
-from shoptoolkit.incrementality.lift import unequal
+from shoptoolkit.incrementality.lift import unfair
 from shoptoolkit.incrementality.means import SKEW, skewness
-from shoptoolkit.incrementality.split import split_reason, whole_clusters
+from shoptoolkit.incrementality.split import whole_clusters
 
 _LOOKS = 200  # at most, evenly over the customers: more would draw the same line
 _LEAST = 50  # customers of an arm whose outcome is not the commonest one, before anything is told
@@ -175,7 +175,7 @@ def _blocked(table: pl.DataFrame) -> str | None:
         return (
             "Each cluster lies in one arm: clusters were assigned, not customers. Pass a row for each, with its sums."
         )
-    return (unequal(table, ["arm"]) if "probability" in table.columns else None) or split_reason(table)
+    return unfair(table)
 
 
 def _looks(moments: pl.Series) -> Ints:

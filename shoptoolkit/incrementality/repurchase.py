@@ -18,8 +18,8 @@ from shoptoolkit.contract.check import check_number
 from shoptoolkit.contract.clock import day_of, moment
 from shoptoolkit.incrementality.assigned import assigned
 from shoptoolkit.incrementality.door import COVARIATE, ESTIMANDS, QUESTION, others
-from shoptoolkit.incrementality.lift import unequal
-from shoptoolkit.incrementality.split import split_reason, whole_clusters
+from shoptoolkit.incrementality.lift import unfair
+from shoptoolkit.incrementality.split import whole_clusters
 from shoptoolkit.survival import Curve
 
 _SINCE = {"assigned_at": "the assignment", "eligible_at": "eligibility"}
@@ -212,8 +212,7 @@ def _people(assignments: Any, placed: pl.DataFrame, *, control: str, start: str)
             "assignments: each cluster lies in one arm, so clusters were dealt, and errors here are those of "
             "customers. Take lift(outcomes(...), cluster='cluster') by each day that matters."
         )
-    reason = unequal(people, ["arm"]) if "probability" in people.columns else None
-    if reason := reason or split_reason(people):
+    if reason := unfair(people):
         raise ContractError(f"assignments: {reason}")
     return people.select("customer_id", "arm", "started_at").drop_nulls("started_at")
 
