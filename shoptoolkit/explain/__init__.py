@@ -1,7 +1,17 @@
 """Why a model says what it says: SHAP values as long tables, and whether they hold. About the model, not the cause."""
 
+from shoptoolkit.explain.explanation import Explanation
+from shoptoolkit.explain.signals import signals_of
 from shoptoolkit.explain.stability import Stability, stability
 from shoptoolkit.explain.uplift import explain_uplift
-from shoptoolkit.explain.values import Explainable, Explanation, shap_values
+from shoptoolkit.explain.values import Explainable, shap_values
 
-__all__ = ["Explainable", "Explanation", "Stability", "explain_uplift", "shap_values", "stability"]
+__all__ = [
+    "Explainable",
+    "Explanation",
+    "Stability",
+    "explain_uplift",
+    "shap_values",
+    "signals_of",
+    "stability",
+]

@@ -17,7 +17,8 @@ from shoptoolkit.contract import ContractError, to_polars
 from shoptoolkit.contract.arrays import Floats
 from shoptoolkit.contract.check import check_level
 from shoptoolkit.contract.show import html_table
-from shoptoolkit.explain.values import Explainable, Explanation, shap_values
+from shoptoolkit.explain.explanation import Explanation
+from shoptoolkit.explain.values import Explainable, shap_values
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -7,7 +7,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from shoptoolkit.explain.values import Explainable, Explanation, shap_values
+from shoptoolkit.explain.explanation import Explanation
+from shoptoolkit.explain.values import Explainable, shap_values
 
 
 class Scored(Protocol):

@@ -14,9 +14,9 @@ import pytest
 
 from shoptoolkit.behaviour import fit_propensity
 from shoptoolkit.contract import ContractError
-from shoptoolkit.explain import Explainable, Explanation, shap_values
+from shoptoolkit.explain import Explainable, Explanation, shap_values, signals_of
 
-COLUMNS = ["row", "group", "feature", "value", "shown", "contribution", "base", "period"]
+COLUMNS = ["row", "group", "feature", "value", "shown", "contribution", "error", "base", "period"]
 
 
 def world(n=500, seed=0):
@@ -305,6 +305,34 @@ def test_an_explanation_reads_well():
     assert "all 500 rows" in repr(WHOLE)
     assert "The model, not the cause" in WHOLE._repr_html_()
     assert isinstance(WHOLE, Explanation)
+
+
+# ---- signals -------------------------------------------------------------------------------------------------------
+
+
+def test_windows_of_one_count_are_one_signal():
+    told = signals_of(["views_7d", "views_91d", "days_since_view", "gap_cv"], {"gap_cv": "rhythm"})
+    assert list(told.values()) == ["views", "views", "days_since_view", "rhythm"]
+
+
+def test_contributions_of_a_signal_add_up_and_so_does_the_answer():
+    told = WHOLE.by_signal({"days_since": "orders", "spend": "orders"})
+    assert set(told.table["feature"]) == {"orders", "opened", "source"}
+    for row in (0, 7):
+        both = [one.table.filter(pl.col("row") == row) for one in (WHOLE, told)]
+        assert both[0]["contribution"].sum() == pytest.approx(both[1]["contribution"].sum(), abs=1e-9)
+        three = both[0].filter(pl.col("feature").is_in(["orders", "days_since", "spend"]))["contribution"].sum()
+        assert both[1].filter(pl.col("feature") == "orders")["contribution"].item() == pytest.approx(three, abs=1e-9)
+    assert told.table.columns == WHOLE.table.columns
+    assert len(told.steps(3)) == len(FIT.features) - 2
+
+
+def test_an_explanation_without_periods_says_so():
+    told = shap_values(Additive(), toy())
+    with pytest.raises(ValueError, match="scale 'margin', has no periods; explain_survival's has"):
+        told.over_time()
+    with pytest.raises(ValueError, match="period is 3; it must be left out: this one has no periods"):
+        told.at(3)
 
 
 # ---- bad input ------------------------------------------------------------------------------------------------------

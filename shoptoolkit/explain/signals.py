@@ -1,0 +1,31 @@
+"""Which features say the same thing: all windows of one count are one signal.
+
+In: names of features. Out: `signals_of` -> feature -> signal; `members` -> signal -> its features.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+
+_WINDOW = re.compile(r"_\d+d$")  # what `features.as_of_features` puts behind a name
+
+
+def signals_of(features: Iterable[str], signals: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Which signal each feature belongs to: its name without the window, or as `signals` says.
+
+    Examples
+    --------
+    >>> signals_of(["spend_28d", "spend_91d", "days_since_view"])
+    {'spend_28d': 'spend', 'spend_91d': 'spend', 'days_since_view': 'days_since_view'}
+    """
+    own = dict(signals or {})
+    return {name: own.get(name, _WINDOW.sub("", name)) for name in features}
+
+
+def members(signals: Mapping[str, str]) -> dict[str, list[str]]:
+    """The features of each signal, in their order."""
+    told: dict[str, list[str]] = {}
+    for feature, signal in signals.items():
+        told.setdefault(signal, []).append(feature)
+    return told
