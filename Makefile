@@ -18,8 +18,8 @@ help:  ## list the targets
 reports: .venv/.core  ## run the notebooks, write reports/index.html (NAMES="20_repurchase_retention" for some)
 	$(BIN)/shoptoolkit report $(NAMES)
 
-test: .venv/.dev  ## run all tests (ARGS="-k curve" to choose)
-	$(BIN)/python -m pytest $(ARGS)
+test: .venv/.dev  ## run all tests, two files at a time (ARGS="-k curve" to choose, ARGS="-n 0" one at a time)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 certify: .venv/.dev  ## the tests of cover again, in 1,000 simulated worlds each (takes long)
 	CERTIFY=1 $(BIN)/python -m pytest -m certify $(ARGS)
