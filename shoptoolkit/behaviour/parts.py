@@ -47,11 +47,17 @@ def read(
     words = {"frame": "propensity", "what": "the id, time and outcome columns"}
     names = feature_names(table, features, keys=keys, reserved=(CUSTOMER, AT, OUTCOME), **words)
     known = require(table.select(id, time), Requests, rename={id: "customer_id", time: "as_of"})
-    ours = [known["customer_id"].alias(CUSTOMER), known["as_of"].alias(AT), _outcome(table[outcome])]
+    values = answers(table[outcome])
+    if values.n_unique() < 2:
+        raise ContractError(
+            f"propensity: the outcome {outcome!r} is {values[0]:g} in all {len(values):,} rows; both 0 and 1 are needed."
+        )
+    ours = [known["customer_id"].alias(CUSTOMER), known["as_of"].alias(AT), values]
     return table.select(names).with_columns(ours), names
 
 
-def _outcome(column: pl.Series) -> pl.Series:
+def answers(column: pl.Series) -> pl.Series:
+    """The outcome as 0 and 1; a ContractError where it is anything else."""
     what = f"propensity: the outcome {column.name!r} is"
     if column.dtype != pl.Boolean and not column.dtype.is_numeric():
         raise ContractError(f"{what} {column.dtype}, must be Boolean or 0/1.")
@@ -60,8 +66,6 @@ def _outcome(column: pl.Series) -> pl.Series:
         raise ContractError(f"{what} null in {lost:,} rows; leave them out.")
     if len(other := values.filter(~values.is_in([0.0, 1.0]))):
         raise ContractError(f"{what} neither 0 nor 1 in {len(other):,} rows (e.g. {other[0]:g}).")
-    if values.n_unique() < 2:
-        raise ContractError(f"{what} {values[0]:g} in all {len(values):,} rows; both 0 and 1 are needed.")
     return values.alias(OUTCOME)
 
 

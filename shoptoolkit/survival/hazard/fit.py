@@ -15,18 +15,20 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from shoptoolkit.contract import to_polars
+from shoptoolkit.contract import EstimateTable, to_polars
 from shoptoolkit.contract.arrays import Floats
 from shoptoolkit.contract.check import choose, days_asked
 from shoptoolkit.contract.show import html_table
 from shoptoolkit.survival.covariates import days_waited
 from shoptoolkit.survival.hazard.door import PERIOD
 from shoptoolkit.survival.hazard.held import HazardAt, against_going_on
+from shoptoolkit.survival.hazard.judge import facts, judge
 from shoptoolkit.survival.hazard.rows import Singles, blocks, incidence
 from shoptoolkit.trees import storage
 from shoptoolkit.trees.boosting import Trees
 from shoptoolkit.trees.encoding import Encoder, matrix, unseen_in_words, warn
 from shoptoolkit.trees.pruning import held
+from shoptoolkit.trees.judging import Fact
 
 _CAUSE = {"cause": pl.String}
 NUMBERS = ("n_at_risk", "n_observed", "observed", "low", "high", "predicted")
@@ -124,6 +126,65 @@ class HazardFit(Trees):
         told = self._hazards(table, self.periods).reshape(-1)
         every = pl.concat([grid] * len(table)) if len(table) else grid.clear()
         return _repeat(self._ids(table), len(grid)).hstack(every).with_columns(hazard=pl.Series(told, dtype=pl.Float64))
+
+    def judge(
+        self,
+        frame: Any,
+        *,
+        by: str | Sequence[str] | None = None,
+        rng: object = None,
+        level: float = 0.95,
+        horizon_days: float | None = None,
+        duration: str = "duration_days",
+        repurchased: str = "repurchased",
+        cause: str = "cause",
+    ) -> EstimateTable:
+        """How good are the forecasts of spells that the fit has not seen, overall and by segment?
+
+        Parameters
+        ----------
+        frame
+            The features, the id, `duration` and `repurchased` (of several causes, `cause`: any ends the wait).
+        by
+            Columns; the values of each are segments, besides all spells. Known at the start of the spell.
+        rng
+            Not needed: there is nothing random. Taken so that all fits can be judged alike.
+        level
+            Coverage of the intervals.
+        horizon_days
+            By which day to judge. None: the last end of a period to which at least half of those still waiting are
+            watched.
+        duration, repurchased, cause
+            Names of the columns.
+
+        Returns
+        -------
+        EstimateTable
+            By group, "all" and then e.g. "source = paid", for spells lost from sight as `survival.concordance`,
+            `brier` and `calibration` do: uno_concordance (pairs up to the day), brier, observed_less_predicted (share
+            back by the day less its forecast, in percentage points, p-value against 0), calibration_slope (p-value
+            against 1; below 1: forecasts too extreme). Where customers have several spells, errors are over customers.
+            Refused with fewer than 20 customers, or fewer than 10 spells known to have ended by the day, or to last
+            longer.
+
+        Raises
+        ------
+        ContractError
+            The frame is not what the fit reads, lacks a column, or has spells that enter late.
+        ValueError
+            A day beyond what was learnt.
+        """
+        options: dict[str, Any] = {"level": level, "horizon_days": horizon_days}
+        names = {"duration": duration, "repurchased": repurchased, "cause": cause}
+        return judge(self, frame, by=by, **options, **names)
+
+    def facts(self, train: Any, test: Any) -> list[Fact]:
+        """What a model card tells of this fit and its spells: section, item, text."""
+        told = [("model", "trees", f"boosted trees of the hazard by period: {self._sizes()}")]
+        told += [("model", "validation", self.validation), ("model", "ends a wait", ", ".join(self.causes))]
+        if self.thin < 1:
+            told.append(("limits", "thinning", f"{self.thin:.0%} of the person-periods without an end were learnt from"))
+        return [*facts(self, train, test), *told]
 
     def margin(self, frame: Any, *, cause: str | None = None) -> Floats:
         """Log-odds of the hazard by row; the frame has a column `period` (1, 2, ...) beside the features."""
