@@ -1,16 +1,22 @@
 """Why a model says what it says: SHAP values as long tables, and whether they hold. About the model, not the cause."""
 
 from shoptoolkit.explain.explanation import Explanation
+from shoptoolkit.explain.null import NullImportance, null_importance
 from shoptoolkit.explain.signals import signals_of
 from shoptoolkit.explain.stability import Stability, stability
+from shoptoolkit.explain.truth import Comparison, compare_with_truth
 from shoptoolkit.explain.uplift import explain_uplift
 from shoptoolkit.explain.values import Explainable, shap_values
 
 __all__ = [
+    "Comparison",
     "Explainable",
     "Explanation",
+    "NullImportance",
     "Stability",
+    "compare_with_truth",
     "explain_uplift",
+    "null_importance",
     "shap_values",
     "signals_of",
     "stability",
