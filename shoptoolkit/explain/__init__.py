@@ -5,6 +5,7 @@ from shoptoolkit.explain.null import NullImportance, null_importance
 from shoptoolkit.explain.signals import signals_of
 from shoptoolkit.explain.stability import Stability, stability
 from shoptoolkit.explain.truth import Comparison, compare_with_truth
+from shoptoolkit.explain.survival import explain_survival
 from shoptoolkit.explain.uplift import explain_uplift
 from shoptoolkit.explain.values import Explainable, shap_values
 
@@ -15,6 +16,7 @@ __all__ = [
     "NullImportance",
     "Stability",
     "compare_with_truth",
+    "explain_survival",
     "explain_uplift",
     "null_importance",
     "shap_values",

@@ -11,6 +11,7 @@ import numpy as np
 from shoptoolkit.contract.arrays import Floats
 from shoptoolkit.contract.check import choose
 from shoptoolkit.trees.boosting import Trees
+from shoptoolkit.trees.encoding import matrix
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -38,9 +39,15 @@ class HazardAt(Trees):
         """TreeSHAP interactions of `margin`: rows x features x features."""
         return against_going_on(self._told(frame, pred_interactions=True), self.causes, self.cause)[:, :-1, :-1]
 
+    def read(self, frame: Any) -> Any:
+        """The matrix that the trees read: rows x features, float32."""
+        return matrix(self.encode(frame))
+
     def log_staying(self, read: Any) -> Floats:
         """Log of the chance that the wait goes on past the period, whatever the cause, by row of `encode`'s matrix."""
-        told = np.asarray(self.booster.inplace_predict(read, predict_type="margin", validate_features=False), np.float64)
+        told = np.asarray(
+            self.booster.inplace_predict(read, predict_type="margin", validate_features=False), np.float64
+        )
         if len(self.causes) == 1:
             return -np.logaddexp(0.0, told.ravel())
         return -np.logaddexp.reduce(told - told[:, :1], axis=1)
