@@ -272,7 +272,9 @@ class PropensityFit(Trees):
         map_ = "the trees' own probabilities" if self.knots is None else "isotonic, on the validation part"
         told += [("model", "trees", f"boosted trees: {self.rounds} rounds, {len(self.features)} features")]
         told += [("model", "calibration", map_), ("model", "validation", self.validation)]
-        told += [("not for", "whom to advertise to", "it tells who will, not whom an ad would change; for that, uplift")]
+        told += [
+            ("not for", "whom to advertise to", "it tells who will, not whom an ad would change; for that, uplift")
+        ]
         return told
 
     def save(self, folder: str | Path) -> Path:

@@ -180,7 +180,9 @@ class HazardFit(Trees):
         told = [("model", "trees", f"boosted trees of the hazard by period: {self._sizes()}")]
         told += [("model", "validation", self.validation), ("model", "ends a wait", ", ".join(self.causes))]
         if self.thin < 1:
-            told.append(("limits", "thinning", f"{self.thin:.0%} of the person-periods without an end were learnt from"))
+            told.append(
+                ("limits", "thinning", f"{self.thin:.0%} of the person-periods without an end were learnt from")
+            )
         return [*facts(self, train, test), *told]
 
     def margin(self, frame: Any, *, cause: str | None = None) -> Floats:

@@ -120,7 +120,15 @@ def facts(fit: Predicts, train: Any, test: Any) -> list[Fact]:
         if {"duration_days", "repurchased"} <= set(part.columns) and len(part):
             days = part["duration_days"].drop_nulls()
             ended = f"{part['repurchased'].mean():.1%} seen to come back, the others censored"
-            told.append(("censoring", name, f"{ended}; watched for {days.median():g} days in the median, at most {days.max():g}"))
+            told.append(
+                (
+                    "censoring",
+                    name,
+                    f"{ended}; watched for {days.median():g} days in the median, at most {days.max():g}",
+                )
+            )
     last = fit.periods * fit.period_days
-    told.append(("limits", "horizon", f"{fit.periods} periods of {fit.period_days:g} days; nothing is said beyond day {last:g}"))
+    told.append(
+        ("limits", "horizon", f"{fit.periods} periods of {fit.period_days:g} days; nothing is said beyond day {last:g}")
+    )
     return told
