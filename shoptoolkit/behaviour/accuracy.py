@@ -146,9 +146,7 @@ def _draws(customers: int, *, replicates: int, rows: int, rng: np.random.Generat
         yield np.bincount(drawn.ravel(), minlength=size * customers).reshape(size, customers).astype(float)
 
 
-def _interval(
-    estimate: float, values: Floats, *, customers: int, level: float, part: str, mend: str
-) -> dict[str, Any]:
+def _interval(estimate: float, values: Floats, *, customers: int, level: float, part: str, mend: str) -> dict[str, Any]:
     reason = ""
     if customers < LEAST:
         reason = f"{part} has {customers:,} customers; an interval needs at least {LEAST}"

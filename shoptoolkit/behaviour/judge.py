@@ -42,7 +42,9 @@ def judge(
     return EstimateTable(table=pl.concat(tables))
 
 
-def _came_true(outcome: Floats, probability: Floats, customer: pl.Series, about: dict[str, Any]) -> list[dict[str, Any]]:
+def _came_true(
+    outcome: Floats, probability: Floats, customer: pl.Series, about: dict[str, Any]
+) -> list[dict[str, Any]]:
     """Mean of outcome less forecast, and the least-squares slope of the outcome on the forecast.
 
     Errors over customers, with all their rows; Student's law by Satterthwaite.

@@ -49,9 +49,8 @@ def read(
     known = require(table.select(id, time), Requests, rename={id: "customer_id", time: "as_of"})
     values = answers(table[outcome])
     if values.n_unique() < 2:
-        raise ContractError(
-            f"propensity: the outcome {outcome!r} is {values[0]:g} in all {len(values):,} rows; both 0 and 1 are needed."
-        )
+        told = f"propensity: the outcome {outcome!r} is {values[0]:g} in all {len(values):,} rows"
+        raise ContractError(f"{told}; both 0 and 1 are needed.")
     ours = [known["customer_id"].alias(CUSTOMER), known["as_of"].alias(AT), values]
     return table.select(names).with_columns(ours), names
 

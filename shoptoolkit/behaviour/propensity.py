@@ -269,10 +269,8 @@ class PropensityFit(Trees):
             if self.outcome in part.columns and len(part):
                 told.append(("sample", f"{name}, outcome", f"{self.outcome!r} in {part[self.outcome].mean():.1%}"))
         told += [("censoring", "left out of training", f"{lost:,} rows whose outcome was not known by the split")]
-        map_ = "the trees' own probabilities" if self.knots is None else "isotonic, on the validation part"
         told += [("model", "trees", f"boosted trees: {self.rounds} rounds, {len(self.features)} features")]
-        told += [("model", "calibration", map_), ("model", "validation", self.validation)]
-        told += [("not for", "whom to advertise to", "it tells who will, not whom an ad would change; for that, uplift")]
+        told += [("model", "calibration", self.calibration), ("model", "validation", self.validation)]
         return told
 
     def save(self, folder: str | Path) -> Path:

@@ -1,8 +1,8 @@
 """Answers with their intervals, as rows of one long table that can refuse.
 
 `EstimateTable` is what an estimator returns: rows of the `Estimates` contract. `estimate_row` makes a row with a Wald
-interval; `refused_row` one without a number, which says what to mend; `wilson` gives the bounds of shares, `error_of` the error
-of a sum of independent parts; `holm` adjusts p-values.
+interval; `refused_row` one without a number, which says what to mend; `wilson` gives the bounds of shares, `error_of`
+the error of a sum of independent parts; `holm` adjusts p-values.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What every fit tells when it is judged: by which segments, and on how many rows of whom.
 
-In: frames. Out: `to_judge` -> the frame; `segments` -> names and rows; `sizes` -> facts on the training and the test rows. A `Fact` is a section
-of the card, an item, and its text.
+In: frames. Out: `to_judge` -> the frame; `segments` -> names and rows; `sizes` -> facts on the training and the test
+rows. A `Fact` is a section of the card, an item, and its text.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """How good a hazard is on spells that it has not seen, overall and by segment, counting those lost from sight.
 
-In: a fit (by what it predicts) and spells. Out: `judge` -> EstimateTable by `survival.accuracy`; `facts` -> what a model
-card tells of the spells.
+In: a fit (by what it predicts) and spells. Out: `judge` -> EstimateTable by `survival.accuracy`; `facts` -> what a
+model card tells of the spells.
 """
 
 from __future__ import annotations
@@ -119,8 +119,10 @@ def facts(fit: Predicts, train: Any, test: Any) -> list[Fact]:
     for name, part in {"training": to_polars(train), "test": to_polars(test)}.items():
         if {"duration_days", "repurchased"} <= set(part.columns) and len(part):
             days = part["duration_days"].drop_nulls()
-            ended = f"{part['repurchased'].mean():.1%} seen to come back, the others censored"
-            told.append(("censoring", name, f"{ended}; watched for {days.median():g} days in the median, at most {days.max():g}"))
+            lost = f"{1 - part['repurchased'].mean():.1%} of the spells were still open when last seen"
+            waits = f"waits seen: median {days.median():g} days, longest {days.max():g}"
+            told.append(("censoring", name, f"{lost}; {waits}"))
     last = fit.periods * fit.period_days
-    told.append(("limits", "horizon", f"{fit.periods} periods of {fit.period_days:g} days; nothing is said beyond day {last:g}"))
+    learnt = f"{fit.periods} periods of {fit.period_days:g} days; nothing is said beyond day {last:g}"
+    told.append(("limits", "horizon", learnt))
     return told
