@@ -3,6 +3,7 @@
 from shoptoolkit.explain.explanation import Explanation
 from shoptoolkit.explain.signals import signals_of
 from shoptoolkit.explain.stability import Stability, stability
+from shoptoolkit.explain.survival import explain_survival
 from shoptoolkit.explain.uplift import explain_uplift
 from shoptoolkit.explain.values import Explainable, shap_values
 
@@ -10,6 +11,7 @@ __all__ = [
     "Explainable",
     "Explanation",
     "Stability",
+    "explain_survival",
     "explain_uplift",
     "shap_values",
     "signals_of",
