@@ -33,12 +33,12 @@ def judge(
         # neither the rows' order nor the customers' names decide whom the bootstrap draws
         part = rows[inside].sort("probability", "outcome", "customer").with_row_index("row")
         codes = part.select(pl.min("row").over("customer").rank("dense").cast(pl.Int64) - 1).to_series()
-        told = [part[one].to_numpy() for one in ("outcome", "probability")]
+        outcome, probability = part["outcome"].to_numpy(), part["probability"].to_numpy()
         about = {**words, "group": name, "level": level}
         asked: dict[str, Any] = {"part": "this part", "mend": _MEND, "rng": rng}
-        tables.append(accuracy(*told, codes.to_numpy(), **asked, **about).table)
+        tables.append(accuracy(outcome, probability, codes.to_numpy(), **asked, **about).table)
         about.pop("replicates")
-        tables.append(EstimateTable.from_rows(_came_true(*told, codes, about)).table)
+        tables.append(EstimateTable.from_rows(_came_true(outcome, probability, codes, about)).table)
     return EstimateTable(table=pl.concat(tables))
 
 

@@ -254,7 +254,7 @@ class PropensityFit(Trees):
         rows = table.select(customer=self.id).with_columns(
             outcome=answers(table[self.outcome]), probability=self.predict(table)["probability"]
         )
-        words = {
+        words: dict[str, Any] = {
             "question": f"How well is {self.outcome!r} foreseen?",
             "estimand": "rows not seen by the fit, new draws of customers",
         }
@@ -267,7 +267,13 @@ class PropensityFit(Trees):
         told = sizes(train, test, id=self.id, time=self.time)
         for name, part in {"training": to_polars(train), "test": to_polars(test)}.items():
             if self.outcome in part.columns and len(part):
-                told.append(("sample", f"{name}, outcome", f"{self.outcome!r} in {part[self.outcome].mean():.1%}"))
+                told.append(
+                    (
+                        "sample",
+                        f"{name}, outcome",
+                        f"{self.outcome!r} in {np.mean(answers(part[self.outcome])):.1%} of rows",
+                    )
+                )
         told += [("censoring", "left out of training", f"{lost:,} rows whose outcome was not known by the split")]
         told += [("model", "trees", f"boosted trees: {self.rounds} rounds, {len(self.features)} features")]
         told += [("model", "calibration", self.calibration), ("model", "validation", self.validation)]

@@ -32,11 +32,16 @@ _LEAST = 30  # customers of a group, below which no interval is told
 class HeldOut(Protocol):
     """What of an `UpliftFit` is judged."""
 
-    held_out: pl.DataFrame
-    outcome: str
-    control: str
-    learner: str
-    window_days: float | None
+    @property
+    def held_out(self) -> pl.DataFrame: ...
+    @property
+    def outcome(self) -> str: ...
+    @property
+    def control(self) -> str: ...
+    @property
+    def learner(self) -> str: ...
+    @property
+    def window_days(self) -> float | None: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -115,8 +115,77 @@ class HazardFit(Trees):
         told, causes = [], len(self.causes)
         for ids, ended in self._ended(table, days, waited):
             part = {"cause": list(self.causes) * len(ids), "incidence": ended.ravel()}
-            kept = f"{self.thin:.0%} of the person-periods without an end were learnt from"
-            told.append(("limits", "thinning", kept))
+            told.append(_repeat(ids, causes).hstack(pl.DataFrame(part, schema_overrides=_CAUSE, nan_to_null=True)))
+        return pl.concat(told)
+
+    def hazard(self, frame: Any) -> pl.DataFrame:
+        """What share of those still waiting ends in each period: ids, period, until_days, cause, hazard."""
+        table = to_polars(frame)
+        warn(unseen_in_words(self._unseen(table)))
+        grid = self.table.select("period", "until_days", "cause")
+        told = self._hazards(table, self.periods).reshape(-1)
+        every = pl.concat([grid] * len(table)) if len(table) else grid.clear()
+        return _repeat(self._ids(table), len(grid)).hstack(every).with_columns(hazard=pl.Series(told, dtype=pl.Float64))
+
+    def judge(
+        self,
+        frame: Any,
+        *,
+        by: str | Sequence[str] | None = None,
+        rng: object = None,
+        level: float = 0.95,
+        horizon_days: float | None = None,
+        duration: str = "duration_days",
+        repurchased: str = "repurchased",
+        cause: str = "cause",
+    ) -> EstimateTable:
+        """How good are the forecasts of spells that the fit has not seen, overall and by segment?
+
+        Parameters
+        ----------
+        frame
+            The features, the id, `duration` and `repurchased` (of several causes, `cause`: any ends the wait).
+        by
+            Columns; the values of each are segments, besides all spells. Known at the start of the spell.
+        rng
+            Not needed: there is nothing random. Taken so that all fits can be judged alike.
+        level
+            Coverage of the intervals.
+        horizon_days
+            By which day to judge. None: the last end of a period to which at least half of those still waiting are
+            watched.
+        duration, repurchased, cause
+            Names of the columns.
+
+        Returns
+        -------
+        EstimateTable
+            By group, "all" and then e.g. "source = paid", for spells lost from sight as `survival.concordance`,
+            `brier` and `calibration` do: uno_concordance (pairs up to the day), brier, observed_less_predicted (share
+            back by the day less its forecast, in percentage points, p-value against 0), calibration_slope (p-value
+            against 1; below 1: forecasts too extreme). Where customers have several spells, errors are over customers.
+            Refused with fewer than 20 customers, or fewer than 10 spells known to have ended by the day, or to last
+            longer.
+
+        Raises
+        ------
+        ContractError
+            The frame is not what the fit reads, lacks a column, or has spells that enter late.
+        ValueError
+            A day beyond what was learnt.
+        """
+        options: dict[str, Any] = {"level": level, "horizon_days": horizon_days}
+        names: dict[str, Any] = {"duration": duration, "repurchased": repurchased, "cause": cause}
+        return judge(self, frame, by=by, **options, **names)
+
+    def facts(self, train: Any, test: Any) -> list[Fact]:
+        """What a model card tells of this fit and its spells: section, item, text."""
+        told = [("model", "trees", f"boosted trees of the hazard by period: {self._sizes()}")]
+        told += [("model", "validation", self.validation), ("model", "ends a wait", ", ".join(self.causes))]
+        if self.thin < 1:
+            told.append(
+                ("limits", "thinning", f"{self.thin:.0%} of the person-periods without an end were learnt from")
+            )
         return [*facts(self, train, test), *told]
 
     def margin(self, frame: Any, *, cause: str | None = None) -> Floats:

@@ -7,7 +7,7 @@ model card tells of the spells.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -18,6 +18,9 @@ from shoptoolkit.survival.accuracy import brier, calibration, concordance
 from shoptoolkit.survival.curves import kaplan_meier
 from shoptoolkit.trees.judging import Fact, segments, sizes, to_judge
 
+if TYPE_CHECKING:
+    from shoptoolkit.survival.hazard.fit import HazardFit
+
 _SPELL, _RISK = "__spell", "__risk"
 _QUESTION = "How well is the return foreseen?"
 _METRICS = ("uno_concordance", "brier", "observed_less_predicted", "calibration_slope")
@@ -25,20 +28,8 @@ _LEAST, _LEAST_OF_ONE = 20, 10  # customers, and spells known to have ended or n
 _MEND = "Take more spells, or a wider segment."
 
 
-class Predicts(Protocol):
-    """What of a `HazardFit` is needed here."""
-
-    id: str
-    time: str
-    causes: tuple[str, ...]
-    period_days: float
-    periods: int
-
-    def predict_survival(self, frame: Any, *, days: float | Sequence[float]) -> pl.DataFrame: ...
-
-
 def judge(
-    fit: Predicts,
+    fit: HazardFit,
     frame: Any,
     *,
     by: str | Sequence[str] | None,
@@ -54,7 +45,7 @@ def judge(
     table = to_judge(frame, fit.id, duration, repurchased, *[cause] * several)
     ended = pl.col(cause).is_not_null() if several else pl.col(repurchased)  # of several causes, any ends the wait
     kept = [name for name in ("entry_days", "weight") if name in table.columns]
-    named = {"customer_id": fit.id, "duration_days": duration, "repurchased": ended}
+    named: dict[str, Any] = {"customer_id": fit.id, "duration_days": duration, "repurchased": ended}
     spells = table.select(*kept, **named).with_row_index(_SPELL)
     day = _day(fit, spells) if horizon_days is None else horizon_days
     check_span("horizon_days", day)
@@ -65,13 +56,13 @@ def judge(
     return EstimateTable.from_rows(row for part in rows for row in part)
 
 
-def _day(fit: Predicts, spells: pl.DataFrame) -> float:
+def _day(fit: HazardFit, spells: pl.DataFrame) -> float:
     """The last end of a period learnt to which at least half of those still waiting are watched."""
     ends = fit.period_days * np.arange(1, fit.periods + 1)
     lost = spells.with_columns(repurchased=~pl.col("repurchased"))
     if not lost["repurchased"].any():
         return float(ends[-1])
-    share = kaplan_meier(lost, id=_SPELL).at(ends * (1 - 1e-9))["survival"].fill_null(0).to_numpy()
+    share = kaplan_meier(lost, id=_SPELL).at((ends * (1 - 1e-9)).tolist())["survival"].fill_null(0).to_numpy()
     return float(max(ends[share >= 0.5], default=ends[0]))
 
 
@@ -79,7 +70,11 @@ def _part(
     spells: pl.DataFrame, predicted: pl.DataFrame, name: str, day: float, level: float
 ) -> Iterator[dict[str, Any]]:
     if reason := _few(spells, day):
-        common = {"question": _QUESTION, "estimand": "spells not seen by the fit", "method": "weighted by 1/G"}
+        common: dict[str, Any] = {
+            "question": _QUESTION,
+            "estimand": "spells not seen by the fit",
+            "method": "weighted by 1/G",
+        }
         common |= {"group": name, "horizon_days": day, "n": len(spells)}
         yield from (refused_row(reason=reason, level=level, metric=metric, **common) for metric in _METRICS)
         return
@@ -113,14 +108,14 @@ def _few(spells: pl.DataFrame, day: float) -> str:
     return f"{'; '.join(short)}. {_MEND}" if short else ""
 
 
-def facts(fit: Predicts, train: Any, test: Any) -> list[Fact]:
+def facts(fit: HazardFit, train: Any, test: Any) -> list[Fact]:
     """What a model card tells of the spells and of what was learnt: section, item, text."""
     told = sizes(train, test, id=fit.id, time=fit.time)
     for name, part in {"training": to_polars(train), "test": to_polars(test)}.items():
         if {"duration_days", "repurchased"} <= set(part.columns) and len(part):
-            days = part["duration_days"].drop_nulls()
-            lost = f"{1 - part['repurchased'].mean():.1%} of the spells were still open when last seen"
-            waits = f"waits seen: median {days.median():g} days, longest {days.max():g}"
+            days, back = (part[one].drop_nulls().to_numpy() for one in ("duration_days", "repurchased"))
+            lost = f"{1 - back.mean():.1%} of the spells were still open when last seen"
+            waits = f"waits seen: median {np.median(days):g} days, longest {days.max():g}"
             told.append(("censoring", name, f"{lost}; {waits}"))
     last = fit.periods * fit.period_days
     learnt = f"{fit.periods} periods of {fit.period_days:g} days; nothing is said beyond day {last:g}"
