@@ -30,6 +30,9 @@ class Held(Explainable, Protocol):
     def read(self, frame: pl.DataFrame) -> Any:
         """The matrix that the trees read: rows x features, float32."""
 
+    def explain_read(self, read: Any) -> tuple[Floats, Floats, Floats]:
+        """Contributions (rows x features), base and answer, by row of such a matrix."""
+
     def log_staying(self, read: Any) -> Floats:
         """Log of the chance that the wait goes on past the period, by row of such a matrix."""
 
@@ -128,7 +131,7 @@ def explain_survival(
     with _bar(len(part), progress) as bar:
         if scale == LOGIT:
             kind = f"path-dependent TreeSHAP, the period always known{', added up by signal' if signals else ''}"
-            contributions, base, error = _by_trees(held, part, owner, bar.update)
+            contributions, base, error = _by_trees(held, matrix[chosen], owner, bar.update)
         else:
             drawn = sample_of(ranked, pl.repeat("all", len(table), eager=True), rows=background, rng=rng)[0]
             shares = shapley(
@@ -137,10 +140,11 @@ def explain_survival(
                 matrix[drawn],
                 _places(owner),
                 permutations=permutations,
-                rng=rng,
+                rng=np.random.default_rng(rng),
                 done=bar.update,
             )
-            kind = f"interventional permutation Shapley by signal, {len(drawn)} background rows, {shares.orders} orders each"
+            walks = f"{len(drawn)} background rows, {shares.orders} orders each"
+            kind = f"interventional permutation Shapley by signal, {walks}"
             contributions, error = shares.contributions, shares.errors
             base = np.tile(shares.base, (len(part), 1))
     encoded = held[0].encode(part)
@@ -191,18 +195,18 @@ def _places(owner: Mapping[str, str]) -> Ints:
 
 
 def _by_trees(
-    held: Sequence[Held], part: pl.DataFrame, owner: Mapping[str, str], done: Callable[[int], object]
+    held: Sequence[Held], matrix: Any, owner: Mapping[str, str], done: Callable[[int], object]
 ) -> tuple[Floats, Floats, None]:
     """Contributions (rows x periods x signals) and base (rows x periods), in chunks of rows."""
     is_of = np.eye(len(set(owner.values())))[_places(owner)]
-    contributions, base = np.empty((len(part), len(held), is_of.shape[1])), np.empty((len(part), len(held)))
-    for start in range(0, len(part), _ROWS):
-        chunk, rows = part[start : start + _ROWS], slice(start, start + _ROWS)
+    contributions, base = np.empty((len(matrix), len(held), is_of.shape[1])), np.empty((len(matrix), len(held)))
+    for start in range(0, len(matrix), _ROWS):
+        rows = slice(start, start + _ROWS)
         for place, one in enumerate(held):
-            told, base[rows, place] = one.explain_margin(chunk)
-            add_up(told, base[rows, place], one.margin(chunk), one.features)
+            told, base[rows, place], margin = one.explain_read(matrix[rows])
+            add_up(told, base[rows, place], margin, one.features)
             contributions[rows, place] = told @ is_of
-        done(len(chunk))
+        done(len(told))
     return contributions, base, None
 
 

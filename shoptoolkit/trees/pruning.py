@@ -8,7 +8,7 @@ ones where this feature is always known.
 from __future__ import annotations
 
 import json
-from itertools import chain
+from itertools import chain, pairwise
 from typing import Any
 
 import numpy as np
@@ -56,7 +56,7 @@ def _pruned(trees: list[dict[str, Any]], feature: int, value: float, width: str)
     nodes["parents"][(below + ends[tree][:, None])[is_split]] = (np.arange(len(old)) - ends[tree])[is_split, None]
     lists = {name: values.tolist() for name, values in nodes.items()}
     before = (old - first[tree]).tolist()
-    parts = [slice(*pair) for pair in zip(ends[:-1], ends[1:], strict=True)]
+    parts = [slice(*pair) for pair in pairwise(ends)]
     return [
         {**one, **{name: values[part] for name, values in lists.items()}, **_categories(one, before[part])}
         | {"tree_param": {**one["tree_param"], "num_nodes": str(part.stop - part.start), "num_feature": width}}
@@ -86,6 +86,8 @@ def _kept(first: Ints, stands: Ints, child: Ints, weight: Floats) -> tuple[Any, 
 
 def _categories(tree: dict[str, Any], before: list[int]) -> dict[str, list[int]]:
     """The categories of the splits that are kept; `before`: the old places of the nodes kept."""
+    if not tree["categories"]:
+        return {}
     starts = dict(zip(tree["categories_nodes"], tree["categories_segments"], strict=True))
     sizes = dict(zip(tree["categories_nodes"], tree["categories_sizes"], strict=True))
     told: dict[str, list[int]] = {f"categories{part}": [] for part in ("", "_nodes", "_segments", "_sizes")}

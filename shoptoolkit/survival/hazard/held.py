@@ -43,6 +43,18 @@ class HazardAt(Trees):
         """The matrix that the trees read: rows x features, float32."""
         return matrix(self.encode(frame))
 
+    def explain_read(self, read: Any) -> tuple[Floats, Floats, Floats]:
+        """As `explain_margin`, of such a matrix, and `margin` besides."""
+        import xgboost
+
+        kinds = ["c" if kind == "category" else "q" for kind in self.encoder.kinds.values()]
+        rows = xgboost.DMatrix(read, feature_types=kinds, nthread=self.nthread)
+        parts, margin = (
+            against_going_on(self.booster.predict(rows, **what).astype(np.float64), self.causes, self.cause)
+            for what in ({"pred_contribs": True}, {"output_margin": True})
+        )
+        return parts[:, :-1], parts[:, -1], margin
+
     def log_staying(self, read: Any) -> Floats:
         """Log of the chance that the wait goes on past the period, whatever the cause, by row of `encode`'s matrix."""
         told = np.asarray(
