@@ -35,9 +35,8 @@ class Stability:
     (refits that rank it `top` or better), verdict. `draws`: replicate, feature, mean_size, rank, sign_agreement.
 
     `clusters`: the same with features that can stand in for each other as one: cluster (its members, the most important
-    first), members, the columns above, of ranks among clusters, and credit_moves: of what the refits change in the
-    members, the share that cancels in their sum (null for one by itself). Two are interchangeable where either one
-    alone tells at least nine tenths of what both together tell of the sum of their contributions.
+    first), members, and the columns above, of ranks among clusters. Two are interchangeable where either one alone
+    tells at least nine tenths of what both together tell of the sum of their contributions.
 
     A verdict is "stable" where rank_low and rank_high lie at most 2 places apart and the direction is kept in at least
     90 %, else "unstable" and why; "shares with ..." for a member of a cluster; "never used". `of`: "features" or
@@ -237,7 +236,7 @@ def _verdict(row: Mapping[str, Any]) -> str:
     if kept is None:
         faults.append("not used by the first fit")
     elif kept < KEPT:
-        faults.append(f"direction kept in {kept:.0%}")
+        faults.append(f"direction kept in {100 * kept:.0f} %")
     return f"unstable: {', '.join(faults)}" if faults else "stable"
 
 
@@ -274,15 +273,7 @@ def _clusters(
 ) -> pl.DataFrame:
     belongs = np.array([[float(name in group) for group in groups] for name in names])
     labels = [", ".join(group) for group in groups]
-    changes = again - again.mean(axis=0)
-    each, both = (np.square(one).sum(axis=(0, 1)) for one in (changes, changes @ belongs))
-    moves = [
-        1 - left / each[inside].sum() if inside.sum() > 1 and each[inside].any() else None
-        for inside, left in zip(belongs.T.astype(bool), both, strict=True)
-    ]
-    about = pl.DataFrame(
-        {"feature": labels, "members": groups, "credit_moves": moves}, schema_overrides={"credit_moves": pl.Float64}
-    )
     told = _summary(_draws(reference @ belongs, again @ belongs, labels), level=level, top=top)
-    told = told.join(about, on="feature", maintain_order="left").rename({"feature": "cluster"})
-    return told.select("cluster", "members", *_BESIDE, "credit_moves", "verdict")
+    members = pl.Series(groups, dtype=pl.List(pl.String))
+    told = told.join(pl.DataFrame({"feature": labels, "members": members}), on="feature", maintain_order="left")
+    return told.select(pl.col("feature").alias("cluster"), "members", *_BESIDE, "verdict")

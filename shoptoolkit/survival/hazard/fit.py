@@ -20,7 +20,9 @@ from shoptoolkit.contract.check import choose, days_asked
 from shoptoolkit.contract.show import html_table
 from shoptoolkit.survival.covariates import days_waited
 from shoptoolkit.survival.hazard.door import PERIOD
+from shoptoolkit.survival.hazard.likelihood import losses
 from shoptoolkit.survival.hazard.rows import Singles, blocks, incidence
+from shoptoolkit.survival.risk import spell_names
 from shoptoolkit.trees import storage
 from shoptoolkit.trees.boosting import Trees
 from shoptoolkit.trees.encoding import Encoder, matrix, unseen_in_words, warn
@@ -130,6 +132,34 @@ class HazardFit(Trees):
         """Path-dependent TreeSHAP values of `margin` (rows x features, the last of the period) and each row's base."""
         parts = self._against_going_on(self._told(frame, pred_contribs=True), cause)
         return parts[:, :-1], parts[:, -1]
+
+    def losses(
+        self,
+        frame: Any,
+        *,
+        duration: str = "duration_days",
+        repurchased: str = "repurchased",
+        cause: str = "cause",
+        entry: str = "entry_days",
+        weight: str = "weight",
+    ) -> Floats:
+        """How far the hazards miss what happened: minus the log-likelihood of each spell, in nats.
+
+        Spells as in `fit_hazard`, counted as there and up to the last period that was learnt: of a period that ended
+        the spell the log of its cause's chance, of any other the log of the chance to go on, times the share of the
+        period at risk; the spell's sum times its weight. Raises ContractError where they are no spells of this fit.
+        """
+        names = spell_names(id=self.id, duration=duration, repurchased=repurchased, entry=entry, weight=weight)
+        return losses(
+            frame,
+            {**names, cause: "cause"},
+            features=self.features[:-1],
+            causes=self.causes,
+            encode=lambda table: matrix(self.encode(_timed(table)))[:, :-1],
+            chance=lambda rows: chances(self, rows, len(self.causes)),
+            period_days=self.period_days,
+            periods=self.periods,
+        )
 
     def save(self, folder: str | Path) -> Path:
         """Write model.json (XGBoost) and fit.json (everything else) into a folder. No pickle."""
