@@ -6,7 +6,7 @@ Which features can stand in for each other is found in clusters.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -188,14 +188,26 @@ def customers_of(table: pl.DataFrame, id: str, *, name: str = "stability") -> pl
     return rows
 
 
+def added_up(explanation: Explanation, signals: Mapping[str, str] | None) -> Explanation:
+    """By signal, unless it is already, as `explain_survival` may give it."""
+    known = set(explanation.table["feature"].unique())
+    if not signals or known <= set(signals.values()):
+        return explanation
+    check_signals(signals, known)
+    return explanation.by_signal(signals)
+
+
+def check_signals(signals: Mapping[str, str], features: Iterable[str]) -> None:
+    """Raise ValueError where the mapping names none of the features."""
+    if not set(signals) & set(features):
+        raise ValueError(
+            f"signals names none of the features {', '.join(sorted(features))}; it maps feature -> signal."
+        )
+
+
 def _matrix(explanation: Explanation, signals: Mapping[str, str] | None) -> tuple[Floats, list[str]]:
     """Contributions, rows (and periods) x features or signals, and their names in sorted order."""
-    if signals:
-        known = explanation.table["feature"].unique().sort()
-        if not known.is_in(list(signals)).any():
-            raise ValueError(f"signals names none of the features {', '.join(known)}; it maps feature -> signal.")
-        explanation = explanation.by_signal(signals)
-    table = explanation.table.sort("row", "period", "feature")
+    table = added_up(explanation, signals).table.sort("row", "period", "feature")
     names = table["feature"].unique().sort().to_list()
     return table["contribution"].to_numpy().reshape(-1, len(names)), names
 

@@ -1,7 +1,7 @@
 """The door of the hazard fit: from the caller's spells to arrays of who waited how long, and who stops the trees.
 
 In: spells with features. Out: `check_numbers`; `read` -> a checked table in the contract's names; `causes_of` -> what
-ended the spells, by number as `coded` tells; `waits_of` -> `Waits`, and `cut_at` their last period; `in_two` -> the part
+ended the spells, by number as `coded` tells; `waits_of` -> `Waits`, `cut_at` their last period; `in_two` -> the part
 that grows the trees and the part that stops them.
 """
 
