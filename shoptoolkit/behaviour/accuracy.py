@@ -2,7 +2,7 @@
 
 In: outcome, probability and customer of rows the model has not seen. Out: `accuracy` -> EstimateTable (ROC AUC, average
 precision, log-loss); `reliability` -> predicted against observed shares by bin; `leaks` -> what is too good to be true,
-in words. `measures` and `single_auc` are the numbers behind them.
+in words. `measures`, `log_loss` and `single_auc` are the numbers behind them.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def measures(outcome: Floats, probability: Floats, weights: Floats) -> Floats:
         auc = (fall * (hits - step / 2)).sum(axis=1) / (positive * negative)
         precision = np.divide(hits, rows, out=np.zeros_like(hits), where=rows > 0)
         average = np.where(negative > 0, (step * precision).sum(axis=1) / positive, np.nan)
-    return np.column_stack([auc, average, weights @ _loss(outcome, probability) / rows[:, -1]])
+    return np.column_stack([auc, average, weights @ log_loss(outcome, probability) / rows[:, -1]])
 
 
 def single_auc(frame: pl.DataFrame, outcome: Floats) -> dict[str, float]:
@@ -160,7 +160,8 @@ def _interval(estimate: float, values: Floats, *, customers: int, level: float, 
     return estimate_row(estimate=float(estimate), standard_error=float(known.std(ddof=1)), level=level, **ends)
 
 
-def _loss(outcome: Floats, probability: Floats) -> Floats:
+def log_loss(outcome: Floats, probability: Floats) -> Floats:
+    """What each row adds to the log-loss, in nats."""
     tiny = float(np.finfo(np.float64).eps)
     kept = np.clip(probability, tiny, 1 - tiny)
     return -np.where(outcome == 1, np.log(kept), np.log1p(-kept))

@@ -20,6 +20,8 @@ import polars as pl
 from shoptoolkit.behaviour.accuracy import accuracy, leaks, reliability
 from shoptoolkit.behaviour.judge import judge
 from shoptoolkit.behaviour.parts import AT, CUSTOMER, OUTCOME, PARTS, account, answers, check_numbers, cut, read
+from shoptoolkit.behaviour.accuracy import accuracy, leaks, log_loss, reliability
+from shoptoolkit.behaviour.parts import AT, CUSTOMER, OUTCOME, PARTS, account, check_numbers, cut, outcome_of, read
 from shoptoolkit.contract import EstimateTable, to_polars
 from shoptoolkit.contract.arrays import Floats
 from shoptoolkit.contract.check import check_level, check_number, choose
@@ -208,7 +210,7 @@ class PropensityFit(Trees):
         every missing, mistyped or infinite feature, if the frame is not like the training frame.
         """
         table = to_polars(frame)
-        chance = calibrate(probability(self.margin(table)), self.knots)
+        chance = self._chance(table)
         warn(unseen_in_words(self.unseen_categories(table)))
         kept = [table[name] for name in (self.id, self.time) if name in table.columns]
         return pl.DataFrame([*kept, pl.Series("probability", chance, dtype=pl.Float64)])
@@ -278,6 +280,13 @@ class PropensityFit(Trees):
         told += [("model", "trees", f"boosted trees: {self.rounds} rounds, {len(self.features)} features")]
         told += [("model", "calibration", self.calibration), ("model", "validation", self.validation)]
         return told
+    def losses(self, frame: Any) -> Floats:
+        """How far the probability misses what happened, row by row: log-loss in nats; needs the outcome's column.
+
+        Raises ContractError if the outcome is missing, null or not 0 or 1, or the frame is not like the training frame.
+        """
+        table = to_polars(frame)
+        return log_loss(outcome_of(table, self.outcome).to_numpy(), self._chance(table))
 
     def save(self, folder: str | Path) -> Path:
         """Write model.json (XGBoost) and fit.json (everything else) into a folder. No pickle."""
@@ -297,6 +306,9 @@ class PropensityFit(Trees):
         )
         told = html_table(shown, title=f"How well {self.outcome!r} is foreseen", note=note)
         return told + html_table(self.parts, title="Parts", note=f"validation: {self.validation}")
+
+    def _chance(self, table: pl.DataFrame) -> Floats:
+        return calibrate(probability(self.margin(table)), self.knots)
 
     def _shared(self) -> str:
         total = self.parts.filter(pl.col("part") == "test")["n_customers"][0]

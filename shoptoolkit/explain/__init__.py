@@ -2,6 +2,7 @@
 
 from shoptoolkit.explain.explanation import Explanation
 from shoptoolkit.explain.null import NullImportance, null_importance
+from shoptoolkit.explain.importances import Importances, Judged, importances
 from shoptoolkit.explain.signals import signals_of
 from shoptoolkit.explain.stability import Stability, stability
 from shoptoolkit.explain.truth import Comparison, compare_with_truth
@@ -14,11 +15,14 @@ __all__ = [
     "Explainable",
     "Explanation",
     "NullImportance",
+    "Importances",
+    "Judged",
     "Stability",
     "compare_with_truth",
     "explain_survival",
     "explain_uplift",
     "null_importance",
+    "importances",
     "shap_values",
     "signals_of",
     "stability",

@@ -6,7 +6,7 @@ Which features can stand in for each other is found in clusters.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,9 +35,8 @@ class Stability:
     (refits that rank it `top` or better), verdict. `draws`: replicate, feature, mean_size, rank, sign_agreement.
 
     `clusters`: the same with features that can stand in for each other as one: cluster (its members, the most important
-    first), members, the columns above, of ranks among clusters, and credit_moves: of what the refits change in the
-    members, the share that cancels in their sum (null for one by itself). Two are interchangeable where either one
-    alone tells at least nine tenths of what both together tell of the sum of their contributions.
+    first), members, and the columns above, of ranks among clusters. Two are interchangeable where either one alone
+    tells at least nine tenths of what both together tell of the sum of their contributions.
 
     A verdict is "stable" where rank_low and rank_high lie at most 2 places apart and the direction is kept in at least
     90 %, else "unstable" and why; "shares with ..." for a member of a cluster; "never used". `of`: "features" or
@@ -189,14 +188,26 @@ def customers_of(table: pl.DataFrame, id: str, *, name: str = "stability") -> pl
     return rows
 
 
+def added_up(explanation: Explanation, signals: Mapping[str, str] | None) -> Explanation:
+    """By signal, unless it is already, as `explain_survival` may give it."""
+    known = set(explanation.table["feature"].unique())
+    if not signals or known <= set(signals.values()):
+        return explanation
+    check_signals(signals, known)
+    return explanation.by_signal(signals)
+
+
+def check_signals(signals: Mapping[str, str], features: Iterable[str]) -> None:
+    """Raise ValueError where the mapping names none of the features."""
+    if not set(signals) & set(features):
+        raise ValueError(
+            f"signals names none of the features {', '.join(sorted(features))}; it maps feature -> signal."
+        )
+
+
 def _matrix(explanation: Explanation, signals: Mapping[str, str] | None) -> tuple[Floats, list[str]]:
     """Contributions, rows (and periods) x features or signals, and their names in sorted order."""
-    if signals:
-        known = explanation.table["feature"].unique().sort()
-        if not known.is_in(list(signals)).any():
-            raise ValueError(f"signals names none of the features {', '.join(known)}; it maps feature -> signal.")
-        explanation = explanation.by_signal(signals)
-    table = explanation.table.sort("row", "period", "feature")
+    table = added_up(explanation, signals).table.sort("row", "period", "feature")
     names = table["feature"].unique().sort().to_list()
     return table["contribution"].to_numpy().reshape(-1, len(names)), names
 
@@ -237,7 +248,7 @@ def _verdict(row: Mapping[str, Any]) -> str:
     if kept is None:
         faults.append("not used by the first fit")
     elif kept < KEPT:
-        faults.append(f"direction kept in {kept:.0%}")
+        faults.append(f"direction kept in {100 * kept:.0f} %")
     return f"unstable: {', '.join(faults)}" if faults else "stable"
 
 
@@ -274,15 +285,7 @@ def _clusters(
 ) -> pl.DataFrame:
     belongs = np.array([[float(name in group) for group in groups] for name in names])
     labels = [", ".join(group) for group in groups]
-    changes = again - again.mean(axis=0)
-    each, both = (np.square(one).sum(axis=(0, 1)) for one in (changes, changes @ belongs))
-    moves = [
-        1 - left / each[inside].sum() if inside.sum() > 1 and each[inside].any() else None
-        for inside, left in zip(belongs.T.astype(bool), both, strict=True)
-    ]
-    about = pl.DataFrame(
-        {"feature": labels, "members": groups, "credit_moves": moves}, schema_overrides={"credit_moves": pl.Float64}
-    )
     told = _summary(_draws(reference @ belongs, again @ belongs, labels), level=level, top=top)
-    told = told.join(about, on="feature", maintain_order="left").rename({"feature": "cluster"})
-    return told.select("cluster", "members", *_BESIDE, "credit_moves", "verdict")
+    members = pl.Series(groups, dtype=pl.List(pl.String))
+    told = told.join(pl.DataFrame({"feature": labels, "members": members}), on="feature", maintain_order="left")
+    return told.select(pl.col("feature").alias("cluster"), "members", *_BESIDE, "verdict")

@@ -23,7 +23,9 @@ from shoptoolkit.survival.covariates import days_waited
 from shoptoolkit.survival.hazard.door import PERIOD
 from shoptoolkit.survival.hazard.held import HazardAt, against_going_on
 from shoptoolkit.survival.hazard.judge import facts, judge
+from shoptoolkit.survival.hazard.likelihood import losses
 from shoptoolkit.survival.hazard.rows import Singles, blocks, incidence
+from shoptoolkit.survival.risk import spell_names
 from shoptoolkit.trees import storage
 from shoptoolkit.trees.boosting import Trees
 from shoptoolkit.trees.encoding import Encoder, matrix, unseen_in_words, warn
@@ -216,6 +218,32 @@ class HazardFit(Trees):
             period=int(period),
             causes=self.causes,
             cause=cause,
+    def losses(
+        self,
+        frame: Any,
+        *,
+        duration: str = "duration_days",
+        repurchased: str = "repurchased",
+        cause: str = "cause",
+        entry: str = "entry_days",
+        weight: str = "weight",
+    ) -> Floats:
+        """How far the hazards miss what happened: minus the log-likelihood of each spell, in nats.
+
+        Spells as in `fit_hazard`, counted as there and up to the last period that was learnt: of a period that ended
+        the spell the log of its cause's chance, of any other the log of the chance to go on, times the share of the
+        period at risk; the spell's sum times its weight. Raises ContractError where they are no spells of this fit.
+        """
+        names = spell_names(id=self.id, duration=duration, repurchased=repurchased, entry=entry, weight=weight)
+        return losses(
+            frame,
+            {**names, cause: "cause"},
+            features=self.features[:-1],
+            causes=self.causes,
+            encode=lambda table: matrix(self.encode(_timed(table)))[:, :-1],
+            chance=lambda rows: chances(self, rows, len(self.causes)),
+            period_days=self.period_days,
+            periods=self.periods,
         )
 
     def save(self, folder: str | Path) -> Path:
