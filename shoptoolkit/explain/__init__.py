@@ -1,8 +1,10 @@
 """Why a model says what it says: SHAP values as long tables, and whether they hold. About the model, not the cause."""
 
+from shoptoolkit.explain.dictionary import Dictionary, dictionary
 from shoptoolkit.explain.explanation import Explanation
 from shoptoolkit.explain.null import NullImportance, null_importance
 from shoptoolkit.explain.importances import Importances, Judged, importances
+from shoptoolkit.explain.reasons import Reasons, reasons
 from shoptoolkit.explain.signals import signals_of
 from shoptoolkit.explain.stability import Stability, stability
 from shoptoolkit.explain.truth import Comparison, compare_with_truth
@@ -12,6 +14,10 @@ from shoptoolkit.explain.values import Explainable, shap_values
 
 __all__ = [
     "Comparison",
+    "Dictionary",
+    "Reasons",
+    "dictionary",
+    "reasons",
     "Explainable",
     "Explanation",
     "NullImportance",

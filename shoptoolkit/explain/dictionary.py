@@ -118,7 +118,9 @@ def dictionary(
         of_label.setdefault(word.label, []).append(name)
     if twice := {label: names for label, names in of_label.items() if len(names) > 1}:
         label, names = next(iter(twice.items()))
-        raise ValueError(f"{' and '.join(map(repr, names))} have the same label, {label!r}; give one another by words=.")
+        raise ValueError(
+            f"{' and '.join(map(repr, names))} have the same label, {label!r}; give one another by words=."
+        )
     return Dictionary(words=told)
 
 
@@ -152,7 +154,9 @@ def _clause(word: Word, value: float | str | None) -> str:
 
 
 def _phrase(word: Word, value: float | str) -> str:
-    return value if isinstance(value, str) else in_words(value, word.unit, word.currency)
+    if isinstance(value, str):
+        return value
+    return in_words(value, "flag" if isinstance(value, bool) else word.unit, word.currency)
 
 
 def _beside(word: Word, value: float | str | None, typical: float | str | None) -> str:
@@ -218,12 +222,16 @@ def _given(name: object, word: object) -> dict[str, str]:
     """A word of the user's, checked."""
     given = _mapping(f"words[{name!r}]", word)
     if unknown := given.keys() - set(_GIVEN):
-        raise ValueError(f"words[{name!r}] has {', '.join(map(repr, sorted(unknown)))}; it may have {', '.join(_GIVEN)}.")
+        raise ValueError(
+            f"words[{name!r}] has {', '.join(map(repr, sorted(unknown)))}; it may have {', '.join(_GIVEN)}."
+        )
     for key, text in given.items():
         if not isinstance(text, str):
             raise TypeError(f"words[{name!r}] has {key}={text!r}; it must be text.")
     if "{}" not in given.get("said", "{}") and given.get("unit") != "flag":
-        raise ValueError(f"words[{name!r}] says {given['said']!r}; write {{}} where its value goes, e.g. 'Is a {{}} member'.")
+        raise ValueError(
+            f"words[{name!r}] says {given['said']!r}; write {{}} where its value goes, e.g. 'Is a {{}} member'."
+        )
     return dict(given)
 
 

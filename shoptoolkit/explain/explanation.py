@@ -111,6 +111,12 @@ class Explanation:
             raise ValueError(f"period is {period}; it must be {allowed}.")
         return replace(self, table=part)
 
+    def renamed(self, labels: Mapping[str, str]) -> Explanation:
+        """The same under other names, e.g. for figures by the labels of `explain.dictionary`; others stay."""
+        found = pl.col("feature").replace(dict(labels))
+        names = tuple(labels.get(name, name) for name in self.categories)
+        return replace(self, table=self.table.with_columns(found), categories=names)
+
     def by_signal(self, signals: Mapping[str, str]) -> Explanation:
         """Contributions of features that say the same thing, added up.
 

@@ -10,12 +10,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from html import escape
 from numbers import Integral
-from typing import Any
+from typing import Any, TypeAlias
 
 import polars as pl
 
 from shoptoolkit.contract import ContractError, to_polars
-from shoptoolkit.contract.check import check_number
+from shoptoolkit.contract.check import check_number, choose
 from shoptoolkit.contract.show import LAB_STYLE
 from shoptoolkit.explain.dictionary import Dictionary, dictionary, sentence
 from shoptoolkit.explain.explanation import Explanation
@@ -24,7 +24,6 @@ from shoptoolkit.explain.vocabulary import Word
 
 _ERRORS = 2  # Monte-Carlo errors within which a contribution may be none
 _SHOWN = 10  # rows in a notebook's cell
-_HTML = "div"
 # scale: what is forecast, which way a positive contribution moves it, and of what its exponential is a factor
 _SCALES = {
     "margin": ("Forecast", 1, "odds"),
@@ -34,6 +33,10 @@ _SCALES = {
 }
 _DIRECTIONS = {1: "higher", -1: "lower", 0: "neither higher nor lower"}
 _KEYS = ["row", "group", "period"]
+_NUMBERS = {"row": pl.Int64, "period": pl.Int64, "place": pl.Int64, "contribution": pl.Float64, "factor": pl.Float64}
+_COLUMNS = (*_KEYS, "place", "signal", "feature", "sentence", "contribution", "direction", "factor")
+
+Cell: TypeAlias = float | bool | str | None  # a number, yes or no, a category; None where it is missing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -57,9 +60,11 @@ class Reasons:
         part = self.table.filter(pl.col("row") == row)
         if part.is_empty():
             known = self.table["row"].unique().sort()
-            raise ValueError(f"row is {row!r}; no reason is told for it. There are {len(known)}, e.g. {_few(known)}.")
+            raise ValueError(f"row is {row!r}; no reason is told for it. It has {_few(known)}.")
         if part["period"].n_unique() > 1:
-            raise ValueError(f"row {row} has {part['period'].n_unique()} periods; take one: reasons(explanation.at(1)).")
+            raise ValueError(
+                f"row {row} has {part['period'].n_unique()} periods; take one: reasons(explanation.at(1))."
+            )
         return part["sentence"].to_list()
 
     @property
@@ -97,3 +102,184 @@ class Reasons:
     def _item(self, told: dict[str, Any]) -> str:
         factor = "" if told["factor"] is None else f" <small>\u00d7 {figure(told['factor'])}</small>"
         return f"<li>{escape(told['sentence'])}{factor}</li>"
+
+
+def reasons(
+    explanation: Explanation,
+    k: int = 3,
+    *,
+    words: Dictionary | Mapping[str, Mapping[str, str]] | None = None,
+    reference: Any = None,
+    rows: int | Iterable[int] | Mapping[int, str] | None = None,
+) -> Reasons:
+    """Why is this customer forecast so? The signals that move the forecast most, each as one sentence.
+
+    Parameters
+    ----------
+    explanation
+        Of features, e.g. from `shap_values`, `explain_uplift` or `explain_survival`.
+    k
+        Signals told for each row (and period); what the others add stands in one more line.
+    words
+        A `Dictionary`, or words of your own as in `dictionary`.
+    reference
+        Who is typical: a frame with the features, or another explanation. None: the rows explained. Of numbers the
+        median that somebody has (the lower of two), of categories the commonest; missing where most are missing.
+    rows
+        Which rows to tell of, in this order; a mapping gives them names ({17: "Anna"}). None: all, in their order.
+
+    Returns
+    -------
+    Reasons
+        Of a signal with several features, the sentence tells of the one that moves the forecast furthest in the
+        signal's direction. What lies within two Monte-Carlo errors is not told, but summed up with the rest. Fewer
+        than `k` where no more moves the forecast.
+
+    Notes
+    -----
+    It says what the model leans on. What would happen if somebody changed it is a question for an experiment.
+
+    Raises
+    ------
+    ContractError
+        `reference` lacks a feature.
+    TypeError
+        `explanation` is none.
+    ValueError
+        `k` is below 1; a row was not explained; the contributions are those of signals of several features, which
+        have no values to tell; the scale is unknown.
+
+    Examples
+    --------
+    >>> contributions = {"orders_28d": [0.7, -0.1], "spend_91d": [0.1, -0.2]}
+    >>> table = pl.DataFrame({"row": [0, 0, 1, 1], "group": "all", "feature": ["orders_28d", "spend_91d"] * 2,
+    ...     "value": [3.0, 120.0, 1.0, 0.0], "shown": ["3", "120", "1", "0"], "contribution": [0.7, 0.1, -0.1, -0.2],
+    ...     "error": None, "base": 0.0, "period": None})
+    >>> known = Explanation(table=table, scale="margin", kind="TreeSHAP", categories=(), n=2, sample="all 2 rows")
+    >>> reasons(known, 1).of(0)
+    ['Ordered 3 times in the last 28 days; a typical customer once. Forecast higher.', '1 weaker signal. Forecast higher.']
+    """
+    if not isinstance(explanation, Explanation):
+        raise TypeError(
+            f"explanation is a {type(explanation).__name__}; pass what shap_values or its neighbours return."
+        )
+    check_number("k", k, least=1, whole=True)
+    choose("scale", explanation.scale, _SCALES)
+    _has_values(explanation)
+    names = list(explanation.table["feature"].unique(maintain_order=True))
+    known = words if isinstance(words, Dictionary) else dictionary(names, words=words)
+    if unknown := [name for name in names if name not in known.words]:
+        raise ValueError(f"words lack {_few(unknown)}; make the dictionary of all features explained.")
+    asked = _asked(explanation, rows)
+    typical, who = _typical(explanation, reference)
+    part = explanation.table.join(asked, on="row", how="inner")
+    lines = _lines(part.with_columns(signal=pl.col("feature").replace_strict(known.signals)), int(k))
+    told = [{**line, **_said(line, known.words, typical, explanation)} for line in lines.to_dicts()]
+    schema = {name: _NUMBERS.get(name, pl.String) for name in _COLUMNS}
+    return Reasons(
+        table=pl.DataFrame(told, schema=schema),
+        reference=who,
+        scale=explanation.scale,
+        kind=explanation.kind,
+        names=dict(rows) if isinstance(rows, Mapping) else {},
+    )
+
+
+def _has_values(explanation: Explanation) -> None:
+    of_several = explanation.table.filter(pl.col("value").is_null() & (pl.col("shown") == ""))
+    if len(of_several):
+        raise ValueError(
+            f"{of_several['feature'][0]!r} adds up several features, which has no value to tell. Pass the explanation of "
+            "features: not .by_signal(...), and of explain_survival one with signals={}; signals are told together here."
+        )
+
+
+def _asked(explanation: Explanation, rows: int | Iterable[int] | Mapping[int, str] | None) -> pl.DataFrame:
+    """The rows to tell of, and the place of each."""
+    explained = explanation.table["row"].unique().sort().to_list()
+    asked = explained if rows is None else [rows] if isinstance(rows, Integral | str) else list(rows)
+    if unknown := [row for row in asked if row not in set(explained)]:
+        raise ValueError(f"rows has {_few(unknown)}, not explained; rows explained: {_few(explained)}.")
+    asked = list(dict.fromkeys(asked))
+    return pl.DataFrame({"row": asked, "order": range(len(asked))}, schema={"row": pl.Int64, "order": pl.Int64})
+
+
+def _typical(explanation: Explanation, reference: Any) -> tuple[dict[str, Cell], str]:
+    """The typical value of each feature, and whose it is."""
+    of = explanation if reference is None else reference
+    columns = _columns(of) if isinstance(of, Explanation) else to_polars(of).to_dict()
+    wanted = explanation.table["feature"].unique(maintain_order=True)
+    if missing := [name for name in wanted if name not in columns]:
+        raise ContractError(f"reference lacks {_few(missing)}; it has {_few(columns)}.")
+    n = len(columns[wanted[0]])
+    told = f"of the {n:,} rows {'explained' if reference is None else 'of the reference'}"
+    return {name: _middle(columns[name]) for name in wanted}, f"the median, or commonest, {told}"
+
+
+def _columns(explanation: Explanation) -> dict[str, pl.Series]:
+    """What was explained, feature by feature."""
+    table = explanation.table.unique(["row", "feature"])
+    return {
+        name: pl.Series([_cell(one, explanation.categories) for one in part.to_dicts()], strict=False)
+        for (name,), part in table.group_by("feature")
+    }
+
+
+def _cell(told: Mapping[str, Any], categories: Iterable[str]) -> Cell:
+    """A value as a sentence takes it."""
+    if told["value"] is None or told["feature"] in categories:
+        return None if told["value"] is None else str(told["shown"])
+    return told["shown"] == "yes" if told["shown"] in ("yes", "no") else float(told["value"])
+
+
+def _middle(column: pl.Series) -> Cell:
+    known = column.drop_nans().drop_nulls() if column.dtype.is_float() else column.drop_nulls()
+    if 2 * len(known) < len(column) or known.is_empty():
+        return None
+    if column.dtype.is_numeric():
+        return float(known.quantile(0.5, "lower"))
+    commonest = known.mode().cast(pl.String).sort()[0]
+    return commonest == "true" if column.dtype == pl.Boolean else commonest
+
+
+def _lines(part: pl.DataFrame, k: int) -> pl.DataFrame:
+    """For each row and period the signals told, the strongest first, and what the others add together."""
+    size, up = pl.col("contribution").abs(), pl.col("contribution") * pl.col("total").sign()
+    keys = ["order", *_KEYS]
+    in_order = part.sort(*keys, "feature").with_columns(
+        total=pl.col("contribution").sum().over(*keys, "signal"), error=pl.col("error").sum().over(*keys, "signal")
+    )
+    strongest = in_order.sort(*keys, "signal", up, "feature", descending=[*[False] * 5, True, False])
+    signals = strongest.group_by(*keys, "signal", maintain_order=True).first()
+    signals = signals.with_columns(contribution="total").filter(size > 0)
+    signals = signals.with_columns(is_noise=size <= _ERRORS * pl.col("error").fill_null(0))
+    signals = signals.sort(*keys, "is_noise", size, "signal", descending=[*[False] * 5, True, False])
+    signals = signals.with_columns(place=pl.int_range(1, pl.len() + 1, dtype=pl.Int64).over(keys))
+    is_told = (pl.col("place") <= k) & ~pl.col("is_noise")
+    rest = signals.filter(~is_told).group_by(keys, maintain_order=True)
+    summed = rest.agg(pl.min("place"), pl.sum("contribution", "error"), n=pl.len(), n_noise=pl.sum("is_noise"))
+    return pl.concat([signals.filter(is_told), summed], how="diagonal").sort(*keys, "place")
+
+
+def _said(
+    line: Mapping[str, Any], words: Mapping[str, Word], typical: Mapping[str, Cell], of: Explanation
+) -> dict[str, Any]:
+    """The sentence of a line, its direction and its factor."""
+    what, sign, ratio = _SCALES[of.scale]
+    is_clear = abs(line["contribution"]) > _ERRORS * (line["error"] or 0)
+    direction = _DIRECTIONS[sign * int(math.copysign(1, line["contribution"])) if is_clear else 0]
+    if line["signal"] is None:
+        s, none = "s"[: line["n"] != 1], line["n_noise"]
+        told = f"{line['n']} {'other' if none else 'weaker'} signal{s}{' together' if s else ''}"
+        told += f", {none} of them within two Monte-Carlo errors" if none else ""
+    else:
+        name = line["feature"]
+        told = sentence(words[name], _cell(line, of.categories), typical[name])
+    factor = math.exp(line["contribution"]) if ratio else None
+    return {"sentence": f"{told}. {what} {direction}.", "direction": direction, "factor": factor}
+
+
+def _few(names: Iterable[Any]) -> str:
+    """A few of many names."""
+    first = [repr(name) for name in names]
+    return ", ".join(first[:5]) + (f" and {len(first) - 5} more" if len(first) > 5 else "")

@@ -29,7 +29,14 @@ class Word:
 
 
 OFTEN, LATELY, MONEY, WATCHING = "how often they came", "how lately they came", "money spent", "watching"
-ADS, REFUNDS, RHYTHM, CHOICE, WAYS, AGE = "ads", "refunds", "rhythm", "what they choose", "ways in", "time as a customer"
+ADS, REFUNDS, RHYTHM, CHOICE, WAYS, AGE = (
+    "ads",
+    "refunds",
+    "rhythm",
+    "what they choose",
+    "ways in",
+    "time as a customer",
+)
 VISIT, CART, START = "what they did in this visit", "the cart of this visit", "how this visit began"
 
 _KINDS = {  # kind: its rows (label, unit, signal, said, none), and the act that they record (past, participle, label)
@@ -101,7 +108,13 @@ VOCABULARY = {name: word for kind in _KINDS for name, word in _of_kind(kind).ite
     {
         "orders": ("orders", "times", OFTEN, "Ordered {}", "Did not order"),
         "converted": ("ordered at all", "flag", OFTEN, "Ordered at least once", "Did not order"),
-        "paid_orders": ("orders through paid ads", "times", OFTEN, "Ordered {} through a paid ad", "Did not order through a paid ad"),
+        "paid_orders": (
+            "orders through paid ads",
+            "times",
+            OFTEN,
+            "Ordered {} through a paid ad",
+            "Did not order through a paid ad",
+        ),
         "organic_orders": ("orders unprompted", "times", OFTEN, "Ordered {} unprompted", "Did not order unprompted"),
         "active_days": ("active days", "day", OFTEN, "Was active on {}", "Was not active"),
         "items": ("pieces bought", "piece", OFTEN, "Bought {}", "Bought nothing"),
@@ -150,14 +163,27 @@ VOCABULARY = {name: word for kind in _KINDS for name, word in _of_kind(kind).ite
         "session_source": ("source of this visit", "number", START),
         "session_last_event": ("last step", "number", VISIT, "Last step: {}", "", "Has not begun a visit"),
         "session_hour": ("hour, this visit", "hour", START, "Came {}", "", "Has not begun a visit"),
-        "session_weekday": ("weekday, this visit (Monday: 1)", "weekday", START, "Came on a {}", "", "Has not begun a visit"),
+        "session_weekday": (
+            "weekday, this visit (Monday: 1)",
+            "weekday",
+            START,
+            "Came on a {}",
+            "",
+            "Has not begun a visit",
+        ),
         # before Hillstrom's e-mail
         "pre_recency_months": ("months since last purchase", "months ago", LATELY, "Last bought {}"),
         "pre_history": ("{money} spent in the past year", "money", MONEY, "Spent {} in the past year"),
         "pre_history_segment": ("class of money spent in the past year", "number", MONEY),
         "pre_mens": ("bought men's goods", "flag", CHOICE, "Bought men's goods", "Bought no men's goods"),
         "pre_womens": ("bought women's goods", "flag", CHOICE, "Bought women's goods", "Bought no women's goods"),
-        "pre_newbie": ("new in the past year", "flag", AGE, "Became a customer in the past year", "Has been a customer for more than a year"),
+        "pre_newbie": (
+            "new in the past year",
+            "flag",
+            AGE,
+            "Became a customer in the past year",
+            "Has been a customer for more than a year",
+        ),
         "pre_zip_code": ("where they live", "number", "where they live", "Lives in {} surroundings"),
         "pre_channel": ("channel of purchases", "number", "channel of purchases"),
     }
