@@ -47,16 +47,6 @@ def read(
     words = {"frame": "propensity", "what": "the id, time and outcome columns"}
     names = feature_names(table, features, keys=keys, reserved=(CUSTOMER, AT, OUTCOME), **words)
     known = require(table.select(id, time), Requests, rename={id: "customer_id", time: "as_of"})
-    values = answers(table[outcome])
-    if values.n_unique() < 2:
-        told = f"propensity: the outcome {outcome!r} is {values[0]:g} in all {len(values):,} rows"
-        raise ContractError(f"{told}; both 0 and 1 are needed.")
-    ours = [known["customer_id"].alias(CUSTOMER), known["as_of"].alias(AT), values]
-    return table.select(names).with_columns(ours), names
-
-
-def answers(column: pl.Series) -> pl.Series:
-    """The outcome as 0 and 1; a ContractError where it is anything else."""
     ours = [known["customer_id"].alias(CUSTOMER), known["as_of"].alias(AT), values := outcome_of(table, outcome)]
     if values.n_unique() < 2:
         told = f"is {values[0]:g} in all {len(values):,} rows; both 0 and 1 are needed"

@@ -218,6 +218,8 @@ class HazardFit(Trees):
             period=int(period),
             causes=self.causes,
             cause=cause,
+        )
+
     def losses(
         self,
         frame: Any,
