@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
 
 import polars as pl
 
@@ -23,6 +24,8 @@ from shoptoolkit.explain.vocabulary import AGE, CART, LATELY, OFTEN, RHYTHM, VIS
 _WINDOW = re.compile(r"(.+)_(\d+)d")  # what `features.as_of_features` puts behind a name
 _SUFFIXES = ("seconds", "minutes", "days", "share")  # units live in names
 _GAP = re.compile(r"(\b(for|from|by|of about|of|on a|on) )?\{\}")
+Value: TypeAlias = float | bool | str | None  # a number, yes or no, a category; None where it is missing
+Own: TypeAlias = Mapping[str, Mapping[str, str]]
 _GIVEN = ("label", "unit", "signal", "said", "none", "missing")
 
 
@@ -60,7 +63,7 @@ def dictionary(
     features: str | Iterable[str],
     *,
     currency: str | None = None,
-    words: Mapping[str, Mapping[str, str]] | None = None,
+    words: Own | None = None,
     pre_days: float | None = None,
 ) -> Dictionary:
     """How would a shopkeeper call these features, and which of them say the same thing?
@@ -124,8 +127,8 @@ def dictionary(
     return Dictionary(words=told)
 
 
-def sentence(word: Word, value: float | str | None, typical: float | str | None) -> str:
-    """What is known of a customer beside what is typical, without a full stop; a text is a category, None is missing.
+def sentence(word: Word, value: Value, typical: Value) -> str:
+    """What is known of a customer beside what is typical, without a full stop.
 
     Examples
     --------
@@ -138,12 +141,11 @@ def sentence(word: Word, value: float | str | None, typical: float | str | None)
     told = _clause(word, value)
     bare = replace(word, when="")
     is_typical = _clause(bare, value) == _clause(bare, typical)
-    return f"{told[:1].upper()}{told[1:]}" + (
-        ", as is typical" if is_typical else f"; a typical customer{_beside(bare, value, typical)}"
-    )
+    beside = ", as is typical" if is_typical else f"; a typical customer{_beside(bare, value, typical)}"
+    return f"{told[:1].upper()}{told[1:]}{beside}"
 
 
-def _clause(word: Word, value: float | str | None) -> str:
+def _clause(word: Word, value: Value) -> str:
     if value is None:
         return word.missing + word.when if word.missing else f"{word.label}: not known"
     if not value and word.none:
@@ -153,26 +155,27 @@ def _clause(word: Word, value: float | str | None) -> str:
     return word.said.replace("{}", _phrase(word, value)) + word.when
 
 
-def _phrase(word: Word, value: float | str) -> str:
+def _phrase(word: Word, value: float | bool | str) -> str:
     if isinstance(value, str):
         return value
     return in_words(value, "flag" if isinstance(value, bool) else word.unit, word.currency)
 
 
-def _beside(word: Word, value: float | str | None, typical: float | str | None) -> str:
+def _beside(word: Word, value: Value, typical: Value) -> str:
     """The same of a typical customer, as short as grammar allows."""
     if typical is None and not word.missing:
         return ": not known"
-    is_plain, was_plain = (one is not None and bool(one or not word.none) for one in (typical, value))
-    if is_plain and (not word.said or word.said.endswith(": {}")):
-        return f": {_phrase(word, typical)}"
-    if is_plain and was_plain and word.unit not in ("number", "flag"):
-        return " " + _GAP.search(word.said)[0].replace("{}", _phrase(word, typical))
+    if typical is not None and (typical or not word.none):
+        if not word.said or word.said.endswith(": {}"):
+            return f": {_phrase(word, typical)}"
+        has_value = value is not None and (value or not word.none)
+        if has_value and word.unit not in ("number", "flag") and (gap := _GAP.search(word.said)):
+            return f" {gap[0].replace('{}', _phrase(word, typical))}"
     told = _clause(word, typical)
     return f" {told if told[1:2].isupper() else told[:1].lower() + told[1:]}"
 
 
-def _word(name: str, own: Mapping[str, Mapping[str, str]], pre_days: float | None) -> Word:
+def _word(name: str, own: Own, pre_days: float | None) -> Word:
     """One feature's word: the user's, that of its whole name, or that of its stem, and when that was."""
     if name in own:
         word = _word(name, {other: given for other, given in own.items() if other != name}, pre_days)
@@ -203,12 +206,12 @@ def _window(name: str) -> tuple[str, int]:
     return (found[1], int(found[2])) if found else (name, 0)
 
 
-def _windowed(stem: str, own: Mapping[str, Mapping[str, str]]) -> Word:
+def _windowed(stem: str, own: Own) -> Word:
     is_source = stem.endswith("_share") and stem not in own
     return share_of(stem.removesuffix("_share")) if is_source else _word(stem, own, None)
 
 
-def _before(stem: str, days: float, own: Mapping[str, Mapping[str, str]], pre_days: float | None) -> Word:
+def _before(stem: str, days: float, own: Own, pre_days: float | None) -> Word:
     """Before an experiment: within so many days, or at its beginning."""
     word = _windowed(stem, own) if days else _word(stem, own, None)
     is_state = word.unit == "days ago" or word.signal in (RHYTHM, AGE, LATELY)
@@ -235,7 +238,7 @@ def _given(name: object, word: object) -> dict[str, str]:
     return dict(given)
 
 
-def _mapping(name: str, given: object) -> Mapping:
+def _mapping(name: str, given: object) -> Mapping[str, Any]:
     if not isinstance(given, Mapping):
         example = "{'tier': {'label': 'loyalty tier', 'said': 'Is a {} member'}}"
         raise TypeError(f"{name} is {given!r}; words maps features to their words, e.g. {example}.")

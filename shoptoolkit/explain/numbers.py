@@ -50,7 +50,7 @@ def in_words(value: float, unit: str, currency: str = "") -> str:
 
 
 def counted(value: float, noun: str) -> str:
-    """So many of something: "1 day", "3 days", "no day" is left to the sentence."""
+    """So many of something: "1 day", "3 days"."""
     told = figure(value)
     return f"{told} {noun if told == '1' else plural(noun)}"
 
@@ -85,5 +85,5 @@ def _span(value: float, units: tuple[tuple[float, float, str, float], ...]) -> s
     """A length of time in the unit that people would take."""
     if 0 <= value < 1:
         return f"less than a {units[0][2]}"
-    size, unit, fine = next(rest for least, *rest in reversed(units) if value >= least or least == 0)
+    _, size, unit, fine = next(one for one in reversed(units) if value >= one[0] or one is units[0])
     return counted(round(value / size, 1 if value / size < fine else 0), unit)

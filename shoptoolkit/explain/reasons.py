@@ -1,6 +1,6 @@
 """Why a row is forecast as it is, in sentences: the customer's value, a typical customer's, and which way it moves.
 
-In: an `Explanation` of features, and words for them. Out: `reasons` -> `Reasons`. It describes the model, not the cause.
+In: an `Explanation` of features, and words for them. Out: `reasons` -> `Reasons`. About the model, not the cause.
 """
 
 from __future__ import annotations
@@ -10,33 +10,28 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from html import escape
 from numbers import Integral
-from typing import Any, TypeAlias
+from typing import Any
 
 import polars as pl
 
 from shoptoolkit.contract import ContractError, to_polars
 from shoptoolkit.contract.check import check_number, choose
 from shoptoolkit.contract.show import LAB_STYLE
-from shoptoolkit.explain.dictionary import Dictionary, dictionary, sentence
+from shoptoolkit.explain.dictionary import Dictionary, Own, Value, dictionary, sentence
 from shoptoolkit.explain.explanation import Explanation
-from shoptoolkit.explain.numbers import figure
 from shoptoolkit.explain.vocabulary import Word
 
 _ERRORS = 2  # Monte-Carlo errors within which a contribution may be none
 _SHOWN = 10  # rows in a notebook's cell
-# scale: what is forecast, which way a positive contribution moves it, and of what its exponential is a factor
-_SCALES = {
-    "margin": ("Forecast", 1, "odds"),
-    "logit hazard": ("Forecast to come back in this period", 1, "odds"),
-    "log survival": ("Forecast to be back by then", -1, "chance not to be back"),
-    "effect": ("Score", 1, ""),
+_SCALES = {  # which way a contribution moves the forecast, what is said of it, and of what its exponential is a factor
+    "margin": (1, "Forecast {}.", ("higher", "lower"), "odds"),
+    "logit hazard": (1, "A return in this period is forecast as {} likely.", ("more", "less"), "odds"),
+    "log survival": (-1, "A return by then is forecast as {} likely.", ("more", "less"), "chance not to be back"),
+    "effect": (1, "Score {}.", ("higher", "lower"), ""),
 }
-_DIRECTIONS = {1: "higher", -1: "lower", 0: "neither higher nor lower"}
 _KEYS = ["row", "group", "period"]
 _NUMBERS = {"row": pl.Int64, "period": pl.Int64, "place": pl.Int64, "contribution": pl.Float64, "factor": pl.Float64}
 _COLUMNS = (*_KEYS, "place", "signal", "feature", "sentence", "contribution", "direction", "factor")
-
-Cell: TypeAlias = float | bool | str | None  # a number, yes or no, a category; None where it is missing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -46,7 +41,8 @@ class Reasons:
     `table`: row, group, period, place (1: the strongest), signal, feature (the one told of), sentence, contribution (of
     the whole signal), direction (higher, lower), factor (what that does to the model's odds, or to the chance not to be
     back; null where the scale has none). Of each row the last line, without signal and feature, adds up the others.
-    `reference`: who is typical. `scale`, `kind`: of the explanation. `names`: row -> how it is called.
+    direction is of the forecast, on "log survival" that to be back; "unclear" within two Monte-Carlo errors.
+    `reference`: who is typical. `scale`, `kind`, `period_days`: of the explanation. `names`: row -> how it is called.
     """
 
     table: pl.DataFrame
@@ -54,6 +50,7 @@ class Reasons:
     scale: str
     kind: str
     names: Mapping[int, str]
+    period_days: float | None
 
     def of(self, row: int) -> list[str]:
         """The sentences of one row, the strongest first."""
@@ -63,16 +60,16 @@ class Reasons:
             raise ValueError(f"row is {row!r}; no reason is told for it. It has {_few(known)}.")
         if part["period"].n_unique() > 1:
             raise ValueError(
-                f"row {row} has {part['period'].n_unique()} periods; take one: reasons(explanation.at(1))."
+                f"row {row} has {part['period'].n_unique()} periods; take one: reasons(explanation.at(1), ...)."
             )
         return part["sentence"].to_list()
 
     @property
     def note(self) -> str:
         """Who is typical, what the numbers are, and what they are not."""
-        factor = _SCALES[self.scale][2]
-        told = f"x: factor on the model's {factor}. " if factor else "A score that ranks; it has no interval. "
-        return f"Typical: {self.reference}. {told}{self.kind}. The model, not the cause."
+        ratio = _SCALES[self.scale][-1]
+        told = f"\u00d7 1.50: the model's {ratio} times 1.50" if ratio else "a score ranks, it has no interval"
+        return f"Typical is {self.reference}; {told}; {self.kind}. The model, not the cause."
 
     def __repr__(self) -> str:
         lines = [f"Reasons of {self.table['row'].n_unique():,} rows. {self.note}"]
@@ -87,7 +84,10 @@ class Reasons:
 
     def _title(self, first: dict[str, Any]) -> str:
         name = self.names.get(first["row"], f"Row {first['row']}")
-        return name if first["period"] is None else f"{name}, period {first['period']}"
+        if first["period"] is None:
+            return name
+        until = f" (until day {first['period'] * self.period_days:g})" if self.period_days else ""
+        return f"{name}, period {first['period']}{until}"
 
     def _repr_html_(self) -> str:
         blocks = "".join(
@@ -100,7 +100,7 @@ class Reasons:
         return f'{LAB_STYLE}<div class="table shop-table">{caption}{blocks}{more}</div>'
 
     def _item(self, told: dict[str, Any]) -> str:
-        factor = "" if told["factor"] is None else f" <small>\u00d7 {figure(told['factor'])}</small>"
+        factor = "" if told["factor"] is None else f" (\u00d7 {told['factor']:,.2f})"
         return f"<li>{escape(told['sentence'])}{factor}</li>"
 
 
@@ -108,7 +108,7 @@ def reasons(
     explanation: Explanation,
     k: int = 3,
     *,
-    words: Dictionary | Mapping[str, Mapping[str, str]] | None = None,
+    words: Dictionary | Own | None = None,
     reference: Any = None,
     rows: int | Iterable[int] | Mapping[int, str] | None = None,
 ) -> Reasons:
@@ -156,8 +156,9 @@ def reasons(
     ...     "value": [3.0, 120.0, 1.0, 0.0], "shown": ["3", "120", "1", "0"], "contribution": [0.7, 0.1, -0.1, -0.2],
     ...     "error": None, "base": 0.0, "period": None})
     >>> known = Explanation(table=table, scale="margin", kind="TreeSHAP", categories=(), n=2, sample="all 2 rows")
-    >>> reasons(known, 1).of(0)
-    ['Ordered 3 times in the last 28 days; a typical customer once. Forecast higher.', '1 weaker signal. Forecast higher.']
+    >>> reasons(known, 1).of(0)  # doctest: +NORMALIZE_WHITESPACE
+    ['Ordered 3 times in the last 28 days; a typical customer once. Forecast higher.',
+     'And 1 weaker signal. Forecast higher.']
     """
     if not isinstance(explanation, Explanation):
         raise TypeError(
@@ -182,6 +183,7 @@ def reasons(
         scale=explanation.scale,
         kind=explanation.kind,
         names=dict(rows) if isinstance(rows, Mapping) else {},
+        period_days=explanation.period_days,
     )
 
 
@@ -189,22 +191,23 @@ def _has_values(explanation: Explanation) -> None:
     of_several = explanation.table.filter(pl.col("value").is_null() & (pl.col("shown") == ""))
     if len(of_several):
         raise ValueError(
-            f"{of_several['feature'][0]!r} adds up several features, which has no value to tell. Pass the explanation of "
-            "features: not .by_signal(...), and of explain_survival one with signals={}; signals are told together here."
+            f"{of_several['feature'][0]!r} adds up several features and has no value to tell. Pass what explains "
+            "single features (before .by_signal(...); of explain_survival, with signals={}); they are told by signal here."
         )
 
 
 def _asked(explanation: Explanation, rows: int | Iterable[int] | Mapping[int, str] | None) -> pl.DataFrame:
     """The rows to tell of, and the place of each."""
     explained = explanation.table["row"].unique().sort().to_list()
-    asked = explained if rows is None else [rows] if isinstance(rows, Integral | str) else list(rows)
-    if unknown := [row for row in asked if row not in set(explained)]:
+    given = explained if rows is None else rows
+    asked = list(dict.fromkeys([given] if isinstance(given, Integral | str) else given))
+    known = set(explained)
+    if unknown := [row for row in asked if row not in known]:
         raise ValueError(f"rows has {_few(unknown)}, not explained; rows explained: {_few(explained)}.")
-    asked = list(dict.fromkeys(asked))
     return pl.DataFrame({"row": asked, "order": range(len(asked))}, schema={"row": pl.Int64, "order": pl.Int64})
 
 
-def _typical(explanation: Explanation, reference: Any) -> tuple[dict[str, Cell], str]:
+def _typical(explanation: Explanation, reference: Any) -> tuple[dict[str, Value], str]:
     """The typical value of each feature, and whose it is."""
     of = explanation if reference is None else reference
     columns = _columns(of) if isinstance(of, Explanation) else to_polars(of).to_dict()
@@ -219,20 +222,21 @@ def _typical(explanation: Explanation, reference: Any) -> tuple[dict[str, Cell],
 def _columns(explanation: Explanation) -> dict[str, pl.Series]:
     """What was explained, feature by feature."""
     table = explanation.table.unique(["row", "feature"])
-    return {
-        name: pl.Series([_cell(one, explanation.categories) for one in part.to_dicts()], strict=False)
-        for (name,), part in table.group_by("feature")
-    }
+    columns = {}
+    for (name,), part in table.group_by("feature"):
+        shown, is_flag = part["shown"], part["shown"].is_in(["yes", "no"]).any()
+        columns[name] = shown if name in explanation.categories else shown == "yes" if is_flag else part["value"]
+    return columns
 
 
-def _cell(told: Mapping[str, Any], categories: Iterable[str]) -> Cell:
+def _cell(told: Mapping[str, Any], categories: Iterable[str]) -> Value:
     """A value as a sentence takes it."""
     if told["value"] is None or told["feature"] in categories:
         return None if told["value"] is None else str(told["shown"])
     return told["shown"] == "yes" if told["shown"] in ("yes", "no") else float(told["value"])
 
 
-def _middle(column: pl.Series) -> Cell:
+def _middle(column: pl.Series) -> Value:
     known = column.drop_nans().drop_nulls() if column.dtype.is_float() else column.drop_nulls()
     if 2 * len(known) < len(column) or known.is_empty():
         return None
@@ -262,21 +266,23 @@ def _lines(part: pl.DataFrame, k: int) -> pl.DataFrame:
 
 
 def _said(
-    line: Mapping[str, Any], words: Mapping[str, Word], typical: Mapping[str, Cell], of: Explanation
+    line: Mapping[str, Any], words: Mapping[str, Word], typical: Mapping[str, Value], of: Explanation
 ) -> dict[str, Any]:
     """The sentence of a line, its direction and its factor."""
-    what, sign, ratio = _SCALES[of.scale]
-    is_clear = abs(line["contribution"]) > _ERRORS * (line["error"] or 0)
-    direction = _DIRECTIONS[sign * int(math.copysign(1, line["contribution"])) if is_clear else 0]
+    sign, forecast, moves, ratio = _SCALES[of.scale]
+    is_up, is_clear = sign * line["contribution"] > 0, abs(line["contribution"]) > _ERRORS * (line["error"] or 0)
     if line["signal"] is None:
-        s, none = "s"[: line["n"] != 1], line["n_noise"]
-        told = f"{line['n']} {'other' if none else 'weaker'} signal{s}{' together' if s else ''}"
-        told += f", {none} of them within two Monte-Carlo errors" if none else ""
+        s, noise = "s"[: line["n"] != 1], line["n_noise"]
+        told = f"And {line['n']} {'other' if noise else 'weaker'} signal{s}{' together' if s else ''}"
+        told += f", {noise} of them within two Monte-Carlo errors" if noise else ""
     else:
         name = line["feature"]
         told = sentence(words[name], _cell(line, of.categories), typical[name])
-    factor = math.exp(line["contribution"]) if ratio else None
-    return {"sentence": f"{told}. {what} {direction}.", "direction": direction, "factor": factor}
+    return {
+        "sentence": f"{told}. {forecast.format(moves[not is_up]) if is_clear else 'Its direction is not clear.'}",
+        "direction": ("higher" if is_up else "lower") if is_clear else "unclear",
+        "factor": math.exp(line["contribution"]) if ratio else None,
+    }
 
 
 def _few(names: Iterable[Any]) -> str:
