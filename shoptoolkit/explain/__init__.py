@@ -5,6 +5,7 @@ from shoptoolkit.explain.explanation import Explanation
 from shoptoolkit.explain.null import NullImportance, null_importance
 from shoptoolkit.explain.importances import Importances, Judged, importances
 from shoptoolkit.explain.reasons import Reasons, reasons
+from shoptoolkit.explain.interactions import Interactions, interactions
 from shoptoolkit.explain.signals import signals_of
 from shoptoolkit.explain.stability import Stability, stability
 from shoptoolkit.explain.truth import Comparison, compare_with_truth
@@ -23,12 +24,14 @@ __all__ = [
     "NullImportance",
     "Importances",
     "Judged",
+    "Interactions",
     "Stability",
     "compare_with_truth",
     "explain_survival",
     "explain_uplift",
     "null_importance",
     "importances",
+    "interactions",
     "shap_values",
     "signals_of",
     "stability",

@@ -24,6 +24,7 @@ from shoptoolkit.survival.hazard.door import PERIOD
 from shoptoolkit.survival.hazard.held import HazardAt, against_going_on
 from shoptoolkit.survival.hazard.judge import facts, judge
 from shoptoolkit.survival.hazard.likelihood import losses
+from shoptoolkit.survival.hazard.held import HazardAt, HazardOver, against_going_on
 from shoptoolkit.survival.hazard.rows import Singles, blocks, incidence
 from shoptoolkit.survival.risk import spell_names
 from shoptoolkit.trees import storage
@@ -31,6 +32,7 @@ from shoptoolkit.trees.boosting import Trees
 from shoptoolkit.trees.encoding import Encoder, matrix, unseen_in_words, warn
 from shoptoolkit.trees.pruning import held
 from shoptoolkit.trees.judging import Fact
+from shoptoolkit.trees.pruning import held, parted
 
 _CAUSE = {"cause": pl.String}
 NUMBERS = ("n_at_risk", "n_observed", "observed", "low", "high", "predicted")
@@ -204,21 +206,16 @@ class HazardFit(Trees):
 
         It can be explained, e.g. `explain.shap_values(fit.at(3), frame)`; `explain.explain_survival` takes them all.
         """
-        if not isinstance(period, Integral) or not 1 <= period <= self.periods:
-            raise ValueError(f"period is {period!r}; it must be a whole number from 1 to {self.periods}.")
-        if cause is not None:
-            choose("cause", cause, self.causes)
-        kinds = {name: kind for name, kind in self.encoder.kinds.items() if name != PERIOD}
-        dtypes = {name: dtype for name, dtype in self.encoder.dtypes.items() if name != PERIOD}
+        about = self._held([period], cause)
         place = self.features.index(PERIOD)
-        return HazardAt(
-            booster=held(self.booster, feature=place, value=period, nthread=self.nthread),
-            encoder=replace(self.encoder, dtypes=dtypes, kinds=kinds),
-            nthread=self.nthread,
-            period=int(period),
-            causes=self.causes,
-            cause=cause,
-        )
+        return HazardAt(booster=held(self.booster, feature=place, value=period, nthread=self.nthread), **about)
+
+    def over(self, periods: Sequence[int], *, cause: str | None = None) -> HazardOver:
+        """The hazards of some periods, each held fixed as by `at`; it serves `explain.explain_survival`."""
+        about = self._held(periods, cause)
+        place = self.features.index(PERIOD)
+        fixed, moving = parted(self.booster, feature=place, values=periods, nthread=self.nthread)
+        return HazardOver(fixed=fixed, moving=tuple(moving), **about)
 
     def losses(
         self,
@@ -264,6 +261,20 @@ class HazardFit(Trees):
     def _sizes(self) -> str:
         told = f"{len(self.features) - 1} features, {self.periods} periods of {self.period_days:g} days"
         return f"{told}, {self.rounds} rounds, n = {self.n:,} spells, {self.n_periods:,} person-periods"
+
+    def _held(self, periods: Sequence[int], cause: str | None) -> dict[str, Any]:
+        """What a hazard of these periods is beside its trees."""
+        for one in periods:
+            if not isinstance(one, Integral) or not 1 <= one <= self.periods:
+                raise ValueError(f"period is {one!r}; it must be a whole number from 1 to {self.periods}.")
+        if cause is not None:
+            choose("cause", cause, self.causes)
+        kinds, dtypes = (
+            {name: told for name, told in one.items() if name != PERIOD}
+            for one in (self.encoder.kinds, self.encoder.dtypes)
+        )
+        encoder = replace(self.encoder, dtypes=dtypes, kinds=kinds)
+        return {"encoder": encoder, "nthread": self.nthread, "causes": self.causes, "cause": cause}
 
     def _unseen(self, table: pl.DataFrame) -> pl.DataFrame:
         return self.unseen_categories(_timed(table))
