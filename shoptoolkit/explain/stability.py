@@ -38,9 +38,9 @@ class Stability:
     first), members, and the columns above, of ranks among clusters. Two are interchangeable where either one alone
     tells at least nine tenths of what both together tell of the sum of their contributions.
 
-    A verdict is "stable" where rank_low and rank_high lie at most 2 places apart and the direction is kept in at least
-    90 %, else "unstable" and why; "shares with ..." for a member of a cluster; "never used". `of`: "features" or
-    "signals".
+    A cluster's verdict is "stable" where rank_low and rank_high lie at most 2 places apart and the direction is kept in
+    at least 90 %, else "unstable" and why, or "never used". A feature's is that of its cluster, or "shares with ..."
+    the other members. `of`: "features" or "signals".
     """
 
     table: pl.DataFrame
@@ -164,9 +164,10 @@ def stability(
     ranks: dict[str, Any] = {"level": level, "top": top}
     alone = _summary(draws, **ranks)
     groups = _together(first, signals, again, names, alone["feature"].to_list())
+    clusters = _clusters(reference, again, names, groups, **ranks)
     return Stability(
-        table=_shared(alone, groups),
-        clusters=_clusters(reference, again, names, groups, **ranks),
+        table=_shared(alone, clusters),
+        clusters=clusters,
         draws=draws,
         replicates=int(replicates),
         n_customers=len(rows_of),
@@ -272,12 +273,13 @@ def _together(
     return list(found.values())
 
 
-def _shared(table: pl.DataFrame, groups: Sequence[Sequence[str]]) -> pl.DataFrame:
-    """With a word for those that can stand in for each other."""
-    others = {name: [one for one in group if one != name] for group in groups for name in group}
-    words = {name: f"shares with {', '.join(rest)}" for name, rest in others.items() if rest}
-    said = pl.col("feature").replace_strict(words, default=pl.col("verdict"), return_dtype=pl.String)
-    return table.with_columns(verdict=said) if words else table
+def _shared(table: pl.DataFrame, clusters: pl.DataFrame) -> pl.DataFrame:
+    """With the verdict of its cluster, or the others in it, beside each feature."""
+    words = {name: verdict for (name, *rest), verdict in clusters.select("members", "verdict").rows() if not rest}
+    for group in clusters["members"].to_list():
+        if len(group) > 1:
+            words |= {name: f"shares with {', '.join(one for one in group if one != name)}" for name in group}
+    return table.with_columns(verdict=pl.col("feature").replace_strict(words, return_dtype=pl.String))
 
 
 def _clusters(
