@@ -9,9 +9,9 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from html import escape
-from numbers import Integral
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from shoptoolkit.contract import ContractError, to_polars
@@ -24,10 +24,10 @@ from shoptoolkit.explain.vocabulary import Word
 _ERRORS = 2  # Monte-Carlo errors within which a contribution may be none
 _SHOWN = 10  # rows in a notebook's cell
 _SCALES = {  # which way a contribution moves the forecast, what is said of it, and of what its exponential is a factor
-    "margin": (1, "Forecast {}.", ("higher", "lower"), "odds"),
-    "logit hazard": (1, "A return in this period is forecast as {} likely.", ("more", "less"), "odds"),
-    "log survival": (-1, "A return by then is forecast as {} likely.", ("more", "less"), "chance not to be back"),
-    "effect": (1, "Score {}.", ("higher", "lower"), ""),
+    "margin": (1, "Forecast", "odds"),
+    "logit hazard": (1, "Forecast of a return", "odds"),
+    "log survival": (-1, "Forecast of a return", "chance not to be back"),
+    "effect": (1, "Score", ""),
 }
 _KEYS = ["row", "group", "period"]
 _NUMBERS = {"row": pl.Int64, "period": pl.Int64, "place": pl.Int64, "contribution": pl.Float64, "factor": pl.Float64}
@@ -192,15 +192,15 @@ def _has_values(explanation: Explanation) -> None:
     if len(of_several):
         raise ValueError(
             f"{of_several['feature'][0]!r} adds up several features and has no value to tell. Pass what explains "
-            "single features (before .by_signal(...); of explain_survival, with signals={}); they are told by signal here."
+            "single features (before .by_signal(...); of explain_survival, with signals={}); reasons are by signal."
         )
 
 
 def _asked(explanation: Explanation, rows: int | Iterable[int] | Mapping[int, str] | None) -> pl.DataFrame:
     """The rows to tell of, and the place of each."""
     explained = explanation.table["row"].unique().sort().to_list()
-    given = explained if rows is None else rows
-    asked = list(dict.fromkeys([given] if isinstance(given, Integral | str) else given))
+    given: Any = explained if rows is None else rows
+    asked = list(dict.fromkeys(given if np.iterable(given) and not isinstance(given, str) else [given]))
     known = set(explained)
     if unknown := [row for row in asked if row not in known]:
         raise ValueError(f"rows has {_few(unknown)}, not explained; rows explained: {_few(explained)}.")
@@ -241,7 +241,7 @@ def _middle(column: pl.Series) -> Value:
     if 2 * len(known) < len(column) or known.is_empty():
         return None
     if column.dtype.is_numeric():
-        return float(known.quantile(0.5, "lower"))
+        return float(known.sort()[(len(known) - 1) // 2])
     commonest = known.mode().cast(pl.String).sort()[0]
     return commonest == "true" if column.dtype == pl.Boolean else commonest
 
@@ -269,7 +269,7 @@ def _said(
     line: Mapping[str, Any], words: Mapping[str, Word], typical: Mapping[str, Value], of: Explanation
 ) -> dict[str, Any]:
     """The sentence of a line, its direction and its factor."""
-    sign, forecast, moves, ratio = _SCALES[of.scale]
+    sign, forecast, ratio = _SCALES[of.scale]
     is_up, is_clear = sign * line["contribution"] > 0, abs(line["contribution"]) > _ERRORS * (line["error"] or 0)
     if line["signal"] is None:
         s, noise = "s"[: line["n"] != 1], line["n_noise"]
@@ -278,9 +278,10 @@ def _said(
     else:
         name = line["feature"]
         told = sentence(words[name], _cell(line, of.categories), typical[name])
+    direction = ("higher" if is_up else "lower") if is_clear else "unclear"
     return {
-        "sentence": f"{told}. {forecast.format(moves[not is_up]) if is_clear else 'Its direction is not clear.'}",
-        "direction": ("higher" if is_up else "lower") if is_clear else "unclear",
+        "sentence": f"{told}. {forecast} {direction}." if is_clear else f"{told}. Direction not clear.",
+        "direction": direction,
         "factor": math.exp(line["contribution"]) if ratio else None,
     }
 

@@ -53,7 +53,7 @@ _KINDS = {  # kind: its rows (label, unit, signal, said, none), and the act that
     "search": (("searches", "times", OFTEN, "Searched {}", "Did not search"), ("searched", "", "search")),
     "cart": (
         ("times put in the cart", "times", OFTEN, "Put something in the cart {}", "Put nothing in the cart"),
-        ("put something in the cart", "", "cart"),
+        ("put something in the cart", "put anything in the cart", "cart"),
     ),
     "checkout": (
         ("checkouts started", "times", OFTEN, "Started a checkout {}", "Started no checkout"),
@@ -109,11 +109,11 @@ VOCABULARY = {name: word for kind in _KINDS for name, word in _of_kind(kind).ite
         "orders": ("orders", "times", OFTEN, "Ordered {}", "Did not order"),
         "converted": ("ordered at all", "flag", OFTEN, "Ordered at least once", "Did not order"),
         "paid_orders": (
-            "orders through paid ads",
+            "orders through ads",
             "times",
             OFTEN,
-            "Ordered {} through a paid ad",
-            "Did not order through a paid ad",
+            "Ordered {} through an ad",
+            "Did not order through an ad",
         ),
         "organic_orders": ("orders unprompted", "times", OFTEN, "Ordered {} unprompted", "Did not order unprompted"),
         "active_days": ("active days", "day", OFTEN, "Was active on {}", "Was not active"),
