@@ -1,6 +1,8 @@
 """Why a model says what it says: SHAP values as long tables, and whether they hold. About the model, not the cause."""
 
 from shoptoolkit.explain.dictionary import Dictionary, dictionary
+from shoptoolkit.explain.card import Judged, ModelCard, model_card
+from shoptoolkit.explain.drift import Drift, drift
 from shoptoolkit.explain.explanation import Explanation
 from shoptoolkit.explain.null import NullImportance, null_importance
 from shoptoolkit.explain.importances import Importances, Judged, importances
@@ -32,6 +34,15 @@ __all__ = [
     "null_importance",
     "importances",
     "interactions",
+    "Drift",
+    "Explainable",
+    "Explanation",
+    "Judged",
+    "ModelCard",
+    "Stability",
+    "drift",
+    "explain_uplift",
+    "model_card",
     "shap_values",
     "signals_of",
     "stability",
