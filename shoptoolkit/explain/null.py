@@ -24,7 +24,10 @@ from shoptoolkit.explain.signals import members, signals_of
 from shoptoolkit.explain.values import Explainable, shap_values
 
 SHADOW = "shadow of "
+_ROW = "__row"
 _PAIRED_ROWS = 5_000  # rows behind the correlations of signals
+_ALONE = 0.05  # of the rows may be without a donor, and keep their values
+_FIXED = 0.8  # a signal whose shadow correlates more with it than this is no shadow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -76,11 +79,12 @@ def null_importance(
 ) -> NullImportance:
     """How large would a signal be if it told nothing of the outcome, and is it larger?
 
-    In each replicate every signal gets a shadow: at each moment its columns, together, are dealt to other customers,
-    and a customer keeps the same donor for as long as nobody new comes between. So a shadow has the law of its signal
-    at each moment, nearly its dependence over time, and no link to the outcome or to any other signal. The model is
-    fitted on signals and shadows side by side; which of the two stands under the signal's name is a coin's toss, so
-    that no order of columns favours either.
+    In each replicate every signal gets a shadow: the columns of each customer, together and over all their moments,
+    are those of another customer asked from the same first to the same last moment. So a shadow has its signal's law
+    and its dependence over time, and no link to the outcome or to any other signal. A signal that these moments nearly
+    fix (time as a customer) is dealt among all customers of each moment instead. The model is fitted on signals and
+    shadows side by side; which of the two stands under the signal's name is a coin's toss, so that no order of columns
+    favours either.
 
     Parameters
     ----------
@@ -96,8 +100,8 @@ def null_importance(
     signals
         Feature -> signal; a feature that it does not name belongs to its name without the window.
     id, time
-        Columns of the customers and of the moments between whose rows values are dealt (a day, a spell's number): each
-        customer once, and several customers. None: one row per customer.
+        Columns of the customers and of moments that many share (a day, a spell's number), each customer once at each.
+        None: one row per customer.
     rows
         Rows explained in each refit, as in `shap_values`.
     level
@@ -108,22 +112,22 @@ def null_importance(
     Returns
     -------
     NullImportance
-        The null hypothesis of a signal: its values over time are dealt to customers at random, as far as outcome and
-        other signals go. It fails for whatever goes with something that tells, so a signal above its null need not
-        tell anything of its own.
+        The null hypothesis of a signal: among customers asked at the same moments, its values tell nothing of the
+        outcome or of other signals. It fails for whatever goes with something that tells, so a signal above its null
+        need not tell anything of its own.
 
     Raises
     ------
     ContractError
         `id` or `time` is missing or null, or a customer has two rows at one moment.
     ValueError
-        Too few replicates for the level, a refit that leaves shadows out, moments with one customer only.
+        Too few replicates for the level, a refit that leaves shadows out, too many customers with moments of their own.
 
     Notes
     -----
     If the null holds, signal and shadow are exchangeable in each refit (the deal is a random cycle, as likely as its
-    reverse). The signal is the same in all refits while its shadows are dealt anew, so the p value over refits is not
-    exact, only where signal and shadow do not compete; the mean over refits, less noisy than a single shadow, errs on
+    reverse). The signal is the same in all refits while its shadows are dealt anew, so the p value over refits is exact
+    only as far as signal and shadow do not compete; the mean over refits, less noisy than a single shadow, errs on
     the safe side. Signals are judged together by the largest shadow of each refit, in units of its signal's standard
     deviation plus the median one of all (as Tusher et al. 2001 keep small deviations from looking large).
 
@@ -140,10 +144,11 @@ def null_importance(
     first = refit(given)
     features = [name for name in first.features if name in given.columns]
     of_signal = members(signals_of(features, signals))
-    table, moment, customer = _in_order(given, features, id=id, time=time)
+    table, moment, cohort, customer = _in_order(given, features, id=id, time=time)
+    deals = {name: _deal(_ranked(table.select(names)), moment, cohort, customer, rng) for name, names in of_signal.items()}
     sizes = np.empty((2, replicates, len(of_signal)))
     for replicate in range(replicates):
-        both, slots = _with_shadows(table, of_signal, moment, customer, rng)
+        both, slots = _with_shadows(table, of_signal, deals, customer, rng)
         told = explain(_refitted(refit, both, slots), both, rows=rows, rng=rng)
         size_of = dict(told.by_signal(slots).importance().select("feature", "mean_size").rows())
         sizes[:, replicate] = [[size_of[f"{kind}{name}"] for name in of_signal] for kind in ("", SHADOW)]
@@ -167,36 +172,55 @@ def _check_replicates(replicates: int, level: float) -> None:
 
 def _in_order(
     given: pl.DataFrame, features: list[str], *, id: str, time: str | None
-) -> tuple[pl.DataFrame, Ints, Ints]:
-    """The frame in an order that neither its own nor the customers' names decide, and codes of moments and customers."""
+) -> tuple[pl.DataFrame, Ints, Ints, Ints]:
+    """The frame in an order that neither its own nor the customers' names decide; codes of moments, cohorts, customers.
+
+    A cohort: one moment of the customers with the same first and last moment.
+    """
     keys = [id] if time is None else [id, time]
     for name in keys:
         if name not in given.columns or given[name].null_count():
             told = "is null in some rows" if name in given.columns else "is missing"
             raise ContractError(f"null_importance: {name!r} {told}. It has: {', '.join(given.columns)}.")
     if given.select(keys).is_duplicated().any():
-        told = "one row per customer" if time is None else f"each customer once in each {time!r}"
+        told = "one row per customer" if time is None else f"each customer once at each {time!r}"
         raise ContractError(f"null_importance: the frame must have {told}; some have two. Name another time=.")
     table = given.sort(*keys[1:], *features, id)
-    moment = np.zeros(len(table), np.int64) if time is None else table[time].rank("dense").to_numpy()
-    alone = np.bincount(moment)[moment] == 1
-    if alone.mean() > 0.05:
+    at = pl.lit(0) if time is None else pl.col(time)
+    coded = table.with_row_index(_ROW).select(
+        moment=at.rank("dense"),
+        cohort=pl.struct(at, at.min().over(id).alias("first"), at.max().over(id).alias("last")).rank("dense"),
+        customer=pl.col(_ROW).min().over(id).rank("dense") - 1,
+    )
+    moment, cohort, customer = (coded[name].to_numpy().astype(np.int64) for name in coded.columns)
+    if (alone := (np.bincount(cohort)[cohort] == 1).mean()) > _ALONE:
         raise ValueError(
-            f"{alone.mean():.0%} of the rows are the only ones at their {time!r}, so nobody can lend them values; "
-            "pass a coarser time=, such as the day or the number of the spell."
+            f"{alone:.0%} of the rows are of customers with a first and last {time!r} of their own, so nobody can lend "
+            "them values; pass a coarser time=, such as the day, the month or the number of the spell."
         )
-    seen = table[id].unique(maintain_order=True)
-    codes = table.select(id).join(pl.DataFrame({id: seen}).with_row_index(), on=id, maintain_order="left")["index"]
-    return table, moment, codes.to_numpy()
+    return table, moment, cohort, customer
+
+
+def _deal(ranks: Floats, moment: Ints, cohort: Ints, customer: Ints, rng: np.random.Generator) -> Ints:
+    """Between whom a signal is dealt: its cohorts, or all rows of a moment where the cohort nearly fixes the signal."""
+    lent = ranks[_donors(cohort, rng.random(len(ranks))[customer])]
+    centred = ranks - ranks.mean(axis=0)
+    with np.errstate(invalid="ignore"):
+        kept = (centred * lent).sum(axis=0) / (centred * ranks).sum(axis=0)
+    return moment if np.nan_to_num(kept).min() > _FIXED else cohort
 
 
 def _with_shadows(
-    table: pl.DataFrame, of_signal: dict[str, list[str]], moment: Ints, customer: Ints, rng: np.random.Generator
+    table: pl.DataFrame,
+    of_signal: dict[str, list[str]],
+    deals: dict[str, Ints],
+    customer: Ints,
+    rng: np.random.Generator,
 ) -> tuple[pl.DataFrame, dict[str, str]]:
     """The frame with all shadows, and which column holds which: column -> signal or its shadow."""
     columns, slots = [], {}
     for signal, names in of_signal.items():
-        lent = table.select(names)[_donors(moment, rng.random(len(table))[customer])]
+        lent = table.select(names)[_donors(deals[signal], rng.random(len(table))[customer])]
         is_swapped = rng.random() < 0.5
         for name in names:
             own, shadow = (name, f"{SHADOW}{name}")[:: -1 if is_swapped else 1]
@@ -205,12 +229,12 @@ def _with_shadows(
     return table.with_columns(columns), slots
 
 
-def _donors(moment: Ints, luck: Floats) -> Ints:
-    """Whose values each row gets: at each moment the next by luck, the last one's from the first."""
-    order = np.lexsort((luck, moment))
+def _donors(among: Ints, luck: Floats) -> Ints:
+    """Whose values each row gets: of the rows it is dealt among the next by luck, the last one's from the first."""
+    order = np.lexsort((luck, among))
     donor = np.empty(len(order), np.int64)
     donor[order] = np.roll(order, -1)
-    last = np.flatnonzero(np.diff(moment[order], append=-1))
+    last = np.flatnonzero(np.diff(among[order], append=-1))
     donor[order[last]] = order[np.concatenate([[0], last[:-1] + 1])]
     return donor
 

@@ -24,7 +24,7 @@ class Comparison:
     """What was planted, and what was found. The models it speaks of are those behind the `NullImportance`.
 
     `table`, largest signal first: signal, role (driver, proxy, none; null where the truth does not know it), because,
-    rank, mean_size, share, null_high, p_value, verdict (in words). `sentence`: the table in one sentence.
+    rank, mean_size, share, null_high, p_value, is_above, n, verdict (in words). `sentence`: the table in one sentence.
     `n_drivers`, `n_first`: planted drivers, and those above their null and before every signal that was not planted;
     `n_nothing`, `n_silent`: signals that were not planted, and those not above their null.
     """
@@ -72,11 +72,6 @@ def compare_with_truth(
         `drivers` lacks a column, has a role that is unknown or names a signal twice.
     ValueError
         No signal is known to `drivers`.
-
-    Examples
-    --------
-    >>> # found = null_importance(refit, frame, replicates=20, rng=1)
-    >>> # compare_with_truth(found, world.truth.drivers).sentence
     """
     planted = _planted(drivers)
     named = found.table.with_columns(known=pl.col("signal").replace(dict(signals or {})))
@@ -85,7 +80,7 @@ def compare_with_truth(
         ours, theirs = (", ".join(map(repr, names)) for names in (named["known"], planted["signal"]))
         raise ValueError(f"no signal is known to drivers: {ours}. They know {theirs}; map yours to theirs by signals=.")
     verdicts = [_verdict(row, _partner(row["signal"], table, found.together)) for row in table.to_dicts()]
-    columns = ("signal", "role", "because", "rank", "mean_size", "share", "null_high", "p_value")
+    columns = ("signal", "role", "because", "rank", "mean_size", "share", "null_high", "p_value", "is_above", "n")
     role, above, rank = pl.col("role"), pl.col("is_above"), pl.col("rank")
     barrier = table.filter(role == "none")["rank"].min()
     drivers_found = table.filter(role == "driver", above, rank < (barrier if barrier is not None else float("inf")))

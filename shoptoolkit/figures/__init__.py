@@ -17,6 +17,7 @@ from shoptoolkit.figures.forecasts import backtest, backtest_pit, cohort_forecas
 from shoptoolkit.figures.habits import affinity, lifecycle, rhythm
 from shoptoolkit.figures.hazard import hazard
 from shoptoolkit.figures.incrementality import lift_over_time
+from shoptoolkit.figures.null import null_importance
 from shoptoolkit.figures.paths import funnel, transitions
 from shoptoolkit.figures.regression import hazard_ratios
 from shoptoolkit.figures.style import end_labels, hero_axes, set_style, y_label
@@ -45,6 +46,7 @@ __all__ = [
     "importance_bar",
     "lifecycle",
     "lift_over_time",
+    "null_importance",
     "orders",
     "orders_forecast",
     "p_alive",
