@@ -21,16 +21,14 @@ from shoptoolkit.contract.check import choose, days_asked
 from shoptoolkit.contract.show import html_table
 from shoptoolkit.survival.covariates import days_waited
 from shoptoolkit.survival.hazard.door import PERIOD
-from shoptoolkit.survival.hazard.held import HazardAt, against_going_on
+from shoptoolkit.survival.hazard.held import HazardAt, HazardOver, against_going_on
 from shoptoolkit.survival.hazard.judge import facts, judge
 from shoptoolkit.survival.hazard.likelihood import losses
-from shoptoolkit.survival.hazard.held import HazardAt, HazardOver, against_going_on
 from shoptoolkit.survival.hazard.rows import Singles, blocks, incidence
 from shoptoolkit.survival.risk import spell_names
 from shoptoolkit.trees import storage
 from shoptoolkit.trees.boosting import Trees
 from shoptoolkit.trees.encoding import Encoder, matrix, unseen_in_words, warn
-from shoptoolkit.trees.pruning import held
 from shoptoolkit.trees.judging import Fact
 from shoptoolkit.trees.pruning import held, parted
 
