@@ -51,7 +51,7 @@ def read(
     chosen = feature_names(
         table,
         features,
-        keys=needed + [theirs["started_at"]] * timed,
+        keys=[*needed, *([theirs["started_at"]] if timed else [])],
         other=(*names, *Spells.fields, "as_of"),
         reserved=(*names.values(), "stop_days", PERIOD, CODE),
         frame="spells",
