@@ -63,13 +63,8 @@ def beeswarm(explanation: Explanation, *, ax: Axes | None = None, most: int = 10
     _scale(ax, f"Contribution to the {scale_name(explanation)}")
     y_label(ax, f"One dot per row, n = {explanation.n:,}{_left_out(explanation, sizes)}")
     has_gaps = any(part["shown"].null_count() for part in parts.values())
-    _value_key(
-        ax,
-        colours,
-        len(sizes) - 0.1,
-        dark=[why for why, names in dark.items() if not parts.keys().isdisjoint(names)],
-        has_gaps=has_gaps,
-    )
+    whys = [why for why, names in dark.items() if not parts.keys().isdisjoint(names)]
+    _value_key(ax, colours, len(sizes) - 0.1, dark=whys, has_gaps=has_gaps)
     return ax
 
 

@@ -40,7 +40,7 @@ def importance_over_time(explanation: Explanation, *, ax: Axes | None = None, mo
         ax.plot(days, sizes, color=colour, ls=dash, marker="o", ms=3.5)
         ends.append((days[-1], sizes[-1], name, colour))
     ax.set_ylim(bottom=0)
-    ax.set_xlabel("Days since the start, at the end of the period")
+    ax.set_xlabel("End of the period, days")
     grey = len(lines) - len(names)
     weaker = f"; {grey:,} weaker feature{'s' if grey > 1 else ''} in grey" if grey else ""
     y_label(ax, f"Mean size, {scale_name(explanation)}, n = {explanation.n:,} rows{weaker}")
@@ -67,10 +67,10 @@ def interactions(interactions: Interactions, *, ax: Axes | None = None, most: in
     ax.set_yticklabels(pairs, color=INK, parse_math=False)
     ax.tick_params(axis="y", length=0)
     ax.set_xlim(0, 1.3 * (max(shown["strength"], default=0.0) or 1.0))
-    ax.set_xlabel(f"Mean size together, {scale_name(interactions)} (in brackets: of what the two add in all)")
+    ax.set_xlabel(f"Mean size together, {scale_name(interactions)}")
     rest = interactions.pairs - len(shown)
     weaker = f"; {rest:,} weaker pair{'s' if rest > 1 else ''} not drawn" if rest else ""
-    y_label(ax, f"n = {interactions.n:,} rows{weaker}")
+    y_label(ax, f"n = {interactions.n:,} rows; in brackets: of all that the two add{weaker}")
     if shown.is_empty():
         ax.text(0.5, 0, "no two signals move the answer together", color=MUTED, ha="center", va="center")
     return ax
