@@ -70,7 +70,7 @@ def explain_survival(
     rows: int | None = None,
     by: str | None = None,
     rng: int | np.random.Generator | None = None,
-    permutations: int = 2,
+    permutations: int = 8,
     background: int = 50,
     progress: bool = False,
 ) -> Explanation:

@@ -71,7 +71,7 @@ class HazardOver:
         return matrix(self.encode(frame))
 
     def explain(self, read: Any) -> tuple[Floats, Floats, Floats]:
-        """Contributions (rows x periods x features), base and margin (rows x periods) as of `HazardAt`, of such rows."""
+        """Contributions (rows x periods x features), base and margin (rows x periods), as of `HazardAt`."""
         one = partial(against_going_on, causes=self.causes, cause=self.cause)
         parts, margin = self._added(read, one, pred_contribs=True), self._added(read, one, output_margin=True)
         return parts[..., :-1], parts[..., -1], margin
