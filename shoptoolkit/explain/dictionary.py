@@ -16,9 +16,9 @@ from typing import Any, TypeAlias
 
 import polars as pl
 
-from shoptoolkit.contract.check import listed
+from shoptoolkit.contract.check import check_span, listed
 from shoptoolkit.contract.show import html_table
-from shoptoolkit.explain.numbers import in_words
+from shoptoolkit.explain.numbers import counted, in_words
 from shoptoolkit.explain.vocabulary import AGE, CART, LATELY, OFTEN, RHYTHM, VISIT, VOCABULARY, Word, share_of
 
 _WINDOW = re.compile(r"(.+)_(\d+)d")  # what `features.as_of_features` puts behind a name
@@ -95,9 +95,9 @@ def dictionary(
     Raises
     ------
     TypeError
-        `words` is not a mapping of mappings of text; `currency` is no text.
+        `words` is not a mapping of mappings of text; `currency` or a feature is no text.
     ValueError
-        A word has an unknown key, or a sentence without a gap; two features have the same label.
+        `pre_days` is no number > 0; a word has an unknown key, or a sentence without a gap; two features have the same label.
 
     Examples
     --------
@@ -109,6 +109,8 @@ def dictionary(
     """
     if not (currency is None or isinstance(currency, str)):
         raise TypeError(f"currency is {currency!r}; it must be a word for money, e.g. 'EUR', or None.")
+    if pre_days is not None:
+        check_span("pre_days", pre_days, example="28")
     own = {name: _given(name, word) for name, word in _mapping("words", words or {}).items()}
     told = {name: _word(name, own, pre_days) for name in listed(features, name="features")}
     money = currency or ""
@@ -193,8 +195,7 @@ def _word(name: str, own: Own, pre_days: float | None) -> Word:
         return replace(word, label=f"{word.label}, this visit", when=" so far in this visit", signal=signal)
     stem, days = _window(name)
     if days:
-        span = "1 day" if days == 1 else f"{days} days"
-        word = _windowed(stem, own)
+        word, span = _windowed(stem, own), counted(days, "day")
         return replace(word, label=f"{word.label}, {span}", when=f" in the last {span.removeprefix('1 ')}")
     plain, unit = name.replace("_", " "), name.rpartition("_")[2]
     return Word(label=plain, unit=unit if unit in _SUFFIXES else "number", signal=plain)
@@ -215,10 +216,11 @@ def _before(stem: str, days: float, own: Own, pre_days: float | None) -> Word:
     """Before an experiment: within so many days, or at its beginning."""
     word = _windowed(stem, own) if days else _word(stem, own, None)
     is_state = word.unit == "days ago" or word.signal in (RHYTHM, AGE, LATELY)
-    days = 0 if is_state else days or pre_days or 0
-    length = f"{days:g} days before" if days else "before"
-    when = "" if is_state else f" in the {length}" if days else f" {length}"
-    return replace(word, label=f"{word.label}, {length} the experiment", when=f"{when} the experiment" if when else "")
+    if is_state or not (days := days or pre_days or 0):
+        when = "" if is_state else " before the experiment"
+        return replace(word, label=f"{word.label}, before the experiment", when=when)
+    before = f"{counted(days, 'day')} before the experiment"
+    return replace(word, label=f"{word.label}, {before}", when=f" in the {before.removeprefix('1 ')}")
 
 
 def _given(name: object, word: object) -> dict[str, str]:

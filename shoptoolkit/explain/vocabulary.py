@@ -109,7 +109,7 @@ VOCABULARY = {name: word for kind in _KINDS for name, word in _of_kind(kind).ite
         "orders": ("orders", "times", OFTEN, "Ordered {}", "Did not order"),
         "converted": ("ordered at all", "flag", OFTEN, "Ordered at least once", "Did not order"),
         "paid_orders": (
-            "orders through ads",
+            "orders by ad",
             "times",
             OFTEN,
             "Ordered {} through an ad",
