@@ -145,7 +145,9 @@ def null_importance(
     features = [name for name in first.features if name in given.columns]
     of_signal = members(signals_of(features, signals))
     table, moment, cohort, customer = _in_order(given, features, id=id, time=time)
-    deals = {name: _deal(_ranked(table.select(names)), moment, cohort, customer, rng) for name, names in of_signal.items()}
+    deals = {
+        name: _deal(_ranked(table.select(names)), moment, cohort, customer, rng) for name, names in of_signal.items()
+    }
     sizes = np.empty((2, replicates, len(of_signal)))
     for replicate in range(replicates):
         both, slots = _with_shadows(table, of_signal, deals, customer, rng)

@@ -145,9 +145,10 @@ def test_a_shadow_is_one_other_customer_asked_at_the_same_moments():
         assert len(pairs) == 90
         assert (pairs["customer_id"] != pairs["donor"]).all()
         names = [own_of["orders_28d"][1], own_of["orders_91d"][1]]
-        assert frame.select("as_of", *names).sort(pl.all()).rows() == WORLD.select(
-            "as_of", "orders_28d", "orders_91d"
-        ).sort(pl.all()).rows()
+        assert (
+            frame.select("as_of", *names).sort(pl.all()).rows()
+            == WORLD.select("as_of", "orders_28d", "orders_91d").sort(pl.all()).rows()
+        )
     assert swaps == {True, False}, "either may stand under the name"
 
 
@@ -182,6 +183,7 @@ def test_words_and_gaps_have_shadows_too():
         source=pl.when(pl.col("driver") > 0).then(pl.lit("paid")).otherwise(pl.lit("search")),
         gaps=pl.when(pl.col("luck") > -1).then("luck"),
     )
+
     def no_gaps(frame):
         return by_source(frame.with_columns(pl.col("^.*gaps$").fill_null(0.0)))
 
@@ -201,7 +203,9 @@ def test_the_seed_decides_and_neither_order_nor_names_do():
     renamed = WORLD.with_columns(pl.format("c{}", 977 * pl.col("customer_id") % 90).alias("customer_id"))
     for other in (WORLD.sample(fraction=1, shuffle=True, seed=5), renamed, renamed.rename({"customer_id": "user"})):
         options = {"id": "user"} if "user" in other.columns else {}
-        told = null_importance(lambda frame: refit(frame.drop("user", strict=False)), other, replicates=30, rng=1, **options)
+        told = null_importance(
+            lambda frame: refit(frame.drop("user", strict=False)), other, replicates=30, rng=1, **options
+        )
         for column in ("mean_size", "shadow_size"):
             np.testing.assert_allclose(told.draws[column], FOUND.draws[column], rtol=1e-9)
 
