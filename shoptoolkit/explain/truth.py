@@ -110,7 +110,7 @@ def _partner(signal: str, table: pl.DataFrame, together: pl.DataFrame) -> str | 
     """The driver that goes most with a signal."""
     names = table.filter(pl.col("role") == "driver", pl.col("signal") != signal)["signal"]
     some = together.filter(pl.col("signal") == signal, pl.col("other").is_in(names.implode()))
-    return some.sort(-pl.col("correlation"), "other")["other"].first() if len(some) else None
+    return str(some.sort(-pl.col("correlation"), "other")["other"][0]) if len(some) else None
 
 
 def _verdict(row: Mapping[str, Any], partner: str | None) -> str:

@@ -102,7 +102,7 @@ def test_the_draws_stand_behind_the_table():
 
 def test_a_signal_is_judged_by_the_largest_of_all_shadows_in_its_own_units():
     rng = np.random.default_rng(2)
-    own, shadow = rng.gamma(2, size=(40, 3)) + [0, 1, 6], rng.gamma(2, size=(40, 3)) * [1, 2, 1]
+    own, shadow = rng.gamma(2, size=(40, 3)) + np.array([0, 1, 6]), rng.gamma(2, size=(40, 3)) * [1, 2, 1]
     told = _judged(["a", "b", "c"], own, shadow, level=0.9).sort("signal")
     unit = shadow.std(axis=0, ddof=1) + np.median(shadow.std(axis=0, ddof=1))
     for place, row in enumerate(told.to_dicts()):
@@ -269,7 +269,7 @@ def test_what_cannot_be_dealt_is_refused(frame, options, error, told):
 
 
 def test_a_refit_that_looks_away_from_shadows_is_refused():
-    with pytest.raises(ValueError, match="the refit left out 6 columns of its frame, e.g. 'shadow of driver'"):
+    with pytest.raises(ValueError, match=r"the refit left out 6 columns of its frame, e\.g\. 'shadow of driver'"):
         null_importance(lambda frame: refit(frame.select(WORLD.columns)), WORLD, replicates=19, rng=1)
 
 

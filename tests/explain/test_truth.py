@@ -1,4 +1,4 @@
-"""What was planted is laid beside what a model leans on, and the sentence is right where it finds and where it fails."""
+"""What was planted is laid beside what a model leans on; the sentence is right where it finds and where it fails."""
 
 from __future__ import annotations
 
