@@ -25,14 +25,13 @@ from shoptoolkit.explain.values import Explainable, shap_values
 
 SHADOW = "shadow of "
 _ROW = "__row"
-_PAIRED_ROWS = 5_000  # rows behind the correlations of signals
 _ALONE = 0.05  # of the rows may be without a donor, and keep their values
 _FIXED = 0.8  # a signal whose shadow correlates more with it than this is no shadow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class NullImportance:
-    """How large each signal is, beside how large it would be if it told nothing. Draw it with `figures.null_importance`.
+    """How large each signal is, and how large if it told nothing. Draw it with `figures.null_importance`.
 
     `table`, largest first: signal, mean_size (mean absolute contribution, mean over refits), share (of all signals'),
     rank, null_mean (of its shadows), null_high (what a shadow passes in no more than 1 - `level` of the refits, any of
@@ -145,7 +144,8 @@ def null_importance(
     features = [name for name in first.features if name in given.columns]
     of_signal = members(signals_of(features, signals))
     table, moment, cohort, customer = _in_order(given, features, id=id, time=time)
-    deals = {name: _deal(_ranked(table.select(names)), moment, cohort, customer, rng) for name, names in of_signal.items()}
+    ranks = {name: _ranked(table.select(names)) for name, names in of_signal.items()}
+    deals = {name: _deal(one, moment, cohort, customer, rng) for name, one in ranks.items()}
     sizes = np.empty((2, replicates, len(of_signal)))
     for replicate in range(replicates):
         both, slots = _with_shadows(table, of_signal, deals, customer, rng)
@@ -155,7 +155,7 @@ def null_importance(
     return NullImportance(
         table=_judged(list(of_signal), *sizes, level=level).with_columns(n=pl.lit(told.n)),
         draws=_draws(list(of_signal), *sizes),
-        together=_together(table.select(features).sample(min(len(table), _PAIRED_ROWS), seed=1), of_signal),
+        together=_together(ranks),
         level=level,
         replicates=replicates,
         n_customers=int(customer.max()) + 1,
@@ -218,7 +218,8 @@ def _with_shadows(
     rng: np.random.Generator,
 ) -> tuple[pl.DataFrame, dict[str, str]]:
     """The frame with all shadows, and which column holds which: column -> signal or its shadow."""
-    columns, slots = [], {}
+    columns: list[pl.Series] = []
+    slots: dict[str, str] = {}
     for signal, names in of_signal.items():
         lent = table.select(names)[_donors(deals[signal], rng.random(len(table))[customer])]
         is_swapped = rng.random() < 0.5
@@ -277,9 +278,8 @@ def _draws(signals: list[str], own: Floats, shadow: Floats) -> pl.DataFrame:
     return pl.DataFrame(told)
 
 
-def _together(part: pl.DataFrame, of_signal: dict[str, list[str]]) -> pl.DataFrame:
+def _together(ranked: Mapping[str, Floats]) -> pl.DataFrame:
     """How far two signals go together: the largest absolute rank correlation of a feature of each."""
-    ranked = {signal: _ranked(part.select(names)) for signal, names in of_signal.items()}
     with np.errstate(invalid="ignore", divide="ignore"):
         size = np.nan_to_num(np.abs(np.corrcoef(np.hstack(list(ranked.values())), rowvar=False)))
     ends = np.cumsum([0, *(one.shape[1] for one in ranked.values())])

@@ -36,6 +36,7 @@ class Comparison:
     n_nothing: int
     n_silent: int
     level: float
+    scale: str
 
     def __repr__(self) -> str:
         return f"Comparison: {self.sentence}\n{self.table}"
@@ -46,9 +47,7 @@ class Comparison:
         return html_table(shown, title="Planted, and found?", note=note)
 
 
-def compare_with_truth(
-    found: NullImportance, drivers: Any, *, signals: Mapping[str, str] | None = None
-) -> Comparison:
+def compare_with_truth(found: NullImportance, drivers: Any, *, signals: Mapping[str, str] | None = None) -> Comparison:
     """Do the planted drivers rank first, and do signals that were not planted get nothing?
 
     Parameters
@@ -91,7 +90,7 @@ def compare_with_truth(
         "n_silent": table.filter(role == "none", ~above).height,
     }
     told = table.select(*columns).with_columns(verdict=pl.Series(verdicts, dtype=pl.String))
-    return Comparison(table=told, sentence=_sentence(told, **counts), level=found.level, **counts)
+    return Comparison(table=told, sentence=_sentence(told, **counts), level=found.level, scale=found.scale, **counts)
 
 
 def _planted(drivers: Any) -> pl.DataFrame:
@@ -111,7 +110,7 @@ def _partner(signal: str, table: pl.DataFrame, together: pl.DataFrame) -> str | 
     """The driver that goes most with a signal."""
     names = table.filter(pl.col("role") == "driver", pl.col("signal") != signal)["signal"]
     some = together.filter(pl.col("signal") == signal, pl.col("other").is_in(names.implode()))
-    return some.sort(-pl.col("correlation"), "other")["other"].first() if len(some) else None
+    return str(some.sort(-pl.col("correlation"), "other")["other"][0]) if len(some) else None
 
 
 def _verdict(row: Mapping[str, Any], partner: str | None) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from shoptoolkit.figures.style import FAINT, GRID, INK, MUTED, SERIES, new_axes, y_label
+from shoptoolkit.figures.explain import _SCALES
+from shoptoolkit.figures.style import FAINT, GRID, INK, SERIES, new_axes, y_label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,22 +34,20 @@ def null_importance(found: NullImportance | Comparison, *, ax: Axes | None = Non
     ax.grid(False)
     for place, row in enumerate(rows):
         _draw(ax, place, row)
-    ax.set(yticks=range(len(rows)), ylim=(len(rows) - 0.4, -1.0), xlabel="Mean size of the contribution to the forecast")
+    ax.set(yticks=range(len(rows)), ylim=(len(rows) - 0.4, -0.6))
     ax.set_yticklabels([row["signal"] for row in rows], color=INK, parse_math=False)
     ax.tick_params(axis="y", length=0)
     ax.set_xlim(0, 1.06 * max(max(row["mean_size"], row["null_high"]) for row in rows) or 1.0)
-    head: dict[str, Any] = {"transform": ax.get_yaxis_transform(), "color": MUTED, "fontsize": 10, "va": "center"}
-    ax.text(0.0, -0.75, f"grey: no more than nothing, {100 * found.level:g} % of the time", **head)
-    y_label(ax, f"Dot: the signal; full if beyond the grey; n = {rows[0]['n']:,} rows a refit")
+    ax.set_xlabel(f"Mean size of the contribution, {_SCALES.get(found.scale, found.scale)}; n = {rows[0]['n']:,} rows")
+    y_label(ax, f"Grey: what tells nothing stays within ({100 * found.level:g} %)")
     return ax
 
 
 def _draw(ax: Axes, place: int, row: dict[str, Any]) -> None:
-    word, colour = _ROLES[row.get("role")]
-    colour = colour if "role" in row else SERIES["blue"]
+    word, colour = _ROLES[row["role"]] if "role" in row else ("", SERIES["blue"])
     ax.barh(place, row["null_high"], height=0.5, color=GRID, zorder=1)
     ax.plot([row["null_high"]] * 2, [place - 0.25, place + 0.25], color=FAINT, lw=1.4, zorder=2)
-    face = colour if row["is_above"] else "white"
-    ax.plot(row["mean_size"], place, "o", ms=8, color=colour, mfc=face, mec=colour if not row["is_above"] else "white", zorder=4)
+    face, edge = (colour, "white") if row["is_above"] else ("white", colour)
+    ax.plot(row["mean_size"], place, "o", ms=8, mfc=face, mec=edge, mew=1.6, clip_on=False, zorder=4)
     where: dict[str, Any] = {"transform": ax.get_yaxis_transform(), "va": "center", "fontsize": 10.5}
     ax.text(1.02, place, word, color=colour, weight="bold", **where)

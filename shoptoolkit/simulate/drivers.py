@@ -35,7 +35,12 @@ def drivers_of(recipe: Recipe) -> pl.DataFrame:
 
 def _orders(shoppers: Shoppers) -> Iterator[Row]:
     """The rate, who has stopped, and how regular the gaps are."""
-    yield "how often they came", "driver", "each orders and visits at a rate of their own", _told(shoppers, "rate_shape")
+    yield (
+        "how often they came",
+        "driver",
+        "each orders and visits at a rate of their own",
+        _told(shoppers, "rate_shape"),
+    )
     a, b = shoppers.dropout
     stops, is_timed = a / (a + b) >= _HARDLY, shoppers.rhythm != 1 or shoppers.rhythm_spread > 0
     because = " and ".join(

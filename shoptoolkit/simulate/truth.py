@@ -67,7 +67,9 @@ class Truth:
     blocks: tuple[Block, ...]
 
     def __repr__(self) -> str:
-        return f"Truth over {REPLICATES:,} replicate customers: .customers, .values, .curves, .arms, .estimates, .drivers"
+        return (
+            f"Truth over {REPLICATES:,} replicate customers: .customers, .values, .curves, .arms, .estimates, .drivers"
+        )
 
     @property
     def curves(self) -> pl.DataFrame:

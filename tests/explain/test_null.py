@@ -102,7 +102,7 @@ def test_the_draws_stand_behind_the_table():
 
 def test_a_signal_is_judged_by_the_largest_of_all_shadows_in_its_own_units():
     rng = np.random.default_rng(2)
-    own, shadow = rng.gamma(2, size=(40, 3)) + [0, 1, 6], rng.gamma(2, size=(40, 3)) * [1, 2, 1]
+    own, shadow = rng.gamma(2, size=(40, 3)) + np.array([0, 1, 6]), rng.gamma(2, size=(40, 3)) * [1, 2, 1]
     told = _judged(["a", "b", "c"], own, shadow, level=0.9).sort("signal")
     unit = shadow.std(axis=0, ddof=1) + np.median(shadow.std(axis=0, ddof=1))
     for place, row in enumerate(told.to_dicts()):
@@ -145,9 +145,10 @@ def test_a_shadow_is_one_other_customer_asked_at_the_same_moments():
         assert len(pairs) == 90
         assert (pairs["customer_id"] != pairs["donor"]).all()
         names = [own_of["orders_28d"][1], own_of["orders_91d"][1]]
-        assert frame.select("as_of", *names).sort(pl.all()).rows() == WORLD.select(
-            "as_of", "orders_28d", "orders_91d"
-        ).sort(pl.all()).rows()
+        assert (
+            frame.select("as_of", *names).sort(pl.all()).rows()
+            == WORLD.select("as_of", "orders_28d", "orders_91d").sort(pl.all()).rows()
+        )
     assert swaps == {True, False}, "either may stand under the name"
 
 
@@ -182,6 +183,7 @@ def test_words_and_gaps_have_shadows_too():
         source=pl.when(pl.col("driver") > 0).then(pl.lit("paid")).otherwise(pl.lit("search")),
         gaps=pl.when(pl.col("luck") > -1).then("luck"),
     )
+
     def no_gaps(frame):
         return by_source(frame.with_columns(pl.col("^.*gaps$").fill_null(0.0)))
 
@@ -201,7 +203,9 @@ def test_the_seed_decides_and_neither_order_nor_names_do():
     renamed = WORLD.with_columns(pl.format("c{}", 977 * pl.col("customer_id") % 90).alias("customer_id"))
     for other in (WORLD.sample(fraction=1, shuffle=True, seed=5), renamed, renamed.rename({"customer_id": "user"})):
         options = {"id": "user"} if "user" in other.columns else {}
-        told = null_importance(lambda frame: refit(frame.drop("user", strict=False)), other, replicates=30, rng=1, **options)
+        told = null_importance(
+            lambda frame: refit(frame.drop("user", strict=False)), other, replicates=30, rng=1, **options
+        )
         for column in ("mean_size", "shadow_size"):
             np.testing.assert_allclose(told.draws[column], FOUND.draws[column], rtol=1e-9)
 
@@ -265,7 +269,7 @@ def test_what_cannot_be_dealt_is_refused(frame, options, error, told):
 
 
 def test_a_refit_that_looks_away_from_shadows_is_refused():
-    with pytest.raises(ValueError, match="the refit left out 6 columns of its frame, e.g. 'shadow of driver'"):
+    with pytest.raises(ValueError, match=r"the refit left out 6 columns of its frame, e\.g\. 'shadow of driver'"):
         null_importance(lambda frame: refit(frame.select(WORLD.columns)), WORLD, replicates=19, rng=1)
 
 

@@ -1,4 +1,4 @@
-"""What was planted is laid beside what a model leans on, and the sentence is right where it finds and where it fails."""
+"""What was planted is laid beside what a model leans on; the sentence is right where it finds and where it fails."""
 
 from __future__ import annotations
 
@@ -124,9 +124,17 @@ def test_it_is_shown_in_words():
     ("drivers", "error", "told"),
     [
         (PLANTED.drop("role"), ContractError, "of drivers, 'role' missing. It has: signal, because"),
-        (PLANTED.with_columns(role=pl.lit("yes")), ContractError, "role is 'yes'; it must be one of driver, proxy, none"),
+        (
+            PLANTED.with_columns(role=pl.lit("yes")),
+            ContractError,
+            "role is 'yes'; it must be one of driver, proxy, none",
+        ),
         (pl.concat([PLANTED, PLANTED]), ContractError, "drivers names 'orders' twice"),
-        (PLANTED.filter(pl.col("signal") == "refunds"), ValueError, "no signal is known to drivers: 'orders'. They know"),
+        (
+            PLANTED.filter(pl.col("signal") == "refunds"),
+            ValueError,
+            "no signal is known to drivers: 'orders'. They know",
+        ),
     ],
 )
 def test_a_truth_that_cannot_be_laid_beside_is_refused(drivers, error, told):

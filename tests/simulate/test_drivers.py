@@ -90,7 +90,8 @@ def lives(experiment=None, n=12_000, seed=1, **shoppers):
 
 def z_of(what, orders, cohort):
     """The correlation within cohorts of joining, in standard errors."""
-    centred = [one - np.array([one[cohort == c].mean() for c in range(cohort.max() + 1)])[cohort] for one in (what, orders)]
+    n = np.bincount(cohort)
+    centred = [one - (np.bincount(cohort, one) / n)[cohort] for one in (what, orders)]
     return float(np.corrcoef(*centred)[0, 1] * len(what) ** 0.5)
 
 
