@@ -234,7 +234,7 @@ class HazardFit(Trees):
         names = spell_names(id=self.id, duration=duration, repurchased=repurchased, entry=entry, weight=weight)
         return losses(
             frame,
-            {**names, cause: "cause"},
+            {**names, cause: "cause", "started_at": "started_at"},
             features=self.features[:-1],
             causes=self.causes,
             encode=lambda table: matrix(self.encode(_timed(table)))[:, :-1],
