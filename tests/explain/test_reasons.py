@@ -103,14 +103,15 @@ def test_the_strongest_come_first_and_the_rest_is_added_up():
 def test_the_factor_is_that_of_the_odds():
     told = reasons(KNOWN, 1).table
     np.testing.assert_allclose(told["factor"], np.exp(told["contribution"]), rtol=1e-12)
-    assert "the model's odds times 1.50" in reasons(KNOWN, 1).note
+    assert "in brackets the factor on the model's odds" in reasons(KNOWN, 1).note
 
 
 def test_a_score_has_no_factor_and_says_that_it_has_no_interval():
     told = reasons(replace(KNOWN, scale="effect"), 1)
     assert told.table["factor"].null_count() == len(told.table)
     assert told.of(0)[0].endswith("; a typical customer once. Score higher.")
-    assert "a score ranks, it has no interval" in told.note
+    assert "ranks by what an ad may add; it has no interval" in told.note
+    assert "<b>What moves the score most</b>" in told._repr_html_()
 
 
 def test_more_log_survival_is_a_lower_forecast_of_a_return():
