@@ -116,6 +116,8 @@ VOCABULARY = {name: word for kind in _KINDS for name, word in _of_kind(kind).ite
             "Did not order through an ad",
         ),
         "organic_orders": ("orders unprompted", "times", OFTEN, "Ordered {} unprompted", "Did not order unprompted"),
+        "visit_days": ("days with a visit", "day", OFTEN, "Visited on {}", "Did not visit"),
+        "ad_days": ("days with an ad", "day", ADS, "Saw or clicked on an ad on {}", "Neither saw nor clicked on an ad"),
         "active_days": ("active days", "day", OFTEN, "Was active on {}", "Was not active"),
         "items": ("pieces bought", "piece", OFTEN, "Bought {}", "Bought nothing"),
         "spend": ("{money} spent", "money", MONEY, "Spent {}", "Spent nothing"),
