@@ -15,7 +15,7 @@ import polars as pl
 
 from shoptoolkit.contract.arrays import Floats, Ints
 from shoptoolkit.contract.show import html_table
-from shoptoolkit.explain.signals import members, signals_of
+from shoptoolkit.explain.signals import members, owners, signals_of
 from shoptoolkit.explain.survival import LOGIT
 from shoptoolkit.explain.values import read, sample_of
 
@@ -110,7 +110,7 @@ def interactions(
     ranked = np.mean([one.margin(table) for one in parts], axis=0)
     chosen, sample = sample_of(ranked, everyone, rows=rows, rng=rng)
     features = parts[0].features
-    own = signals_of(features) if signals is None else {name: signals.get(name, name) for name in features}
+    own = owners(features, signals_of(features) if signals is None else signals)
     each, alone = _strengths(parts, table[chosen], own)
     told = _ranked(list(members(own)), each, alone, len(chosen))
     return Interactions(
