@@ -72,7 +72,8 @@ def interactions(
     signals
         Feature -> signal, whose features count as one; one not named stays by itself. None: `signals_of` the features.
     period
-        Of a hazard. None: every row at one of its periods, in turn. The period is held fixed and joins no pair.
+        Of a hazard. None: every row at one of its periods, in turn along the ranked answer. The period is held fixed
+        and joins no pair.
     cause
         Of a hazard of several causes, the one against going on.
     most
@@ -111,7 +112,7 @@ def interactions(
     chosen, sample = sample_of(ranked, everyone, rows=rows, rng=rng)
     features = parts[0].features
     own = owners(features, signals_of(features) if signals is None else signals)
-    each, alone = _strengths(parts, table[chosen], own)
+    each, alone = _strengths(parts, table[chosen[np.argsort(ranked[chosen], kind="stable")]], own)
     told = _ranked(list(members(own)), each, alone, len(chosen))
     return Interactions(
         table=told.head(most),
@@ -119,7 +120,7 @@ def interactions(
         kind="path-dependent TreeSHAP interactions" + (", the period always known" if is_hazard else ""),
         pairs=len(told),
         n=len(chosen),
-        sample=sample + (", each at one period in turn" if len(parts) > 1 else ""),
+        sample=sample + (", each at one period, in turn along it" if len(parts) > 1 else ""),
     )
 
 
