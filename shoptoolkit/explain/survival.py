@@ -17,7 +17,7 @@ from shoptoolkit.contract.arrays import Floats, Ints
 from shoptoolkit.contract.check import choose
 from shoptoolkit.explain.explanation import Explanation, categories_of, cells_of, long
 from shoptoolkit.explain.shapley import shapley
-from shoptoolkit.explain.signals import members, signals_of
+from shoptoolkit.explain.signals import members, owners, signals_of
 from shoptoolkit.explain.values import add_up, read, sample_of
 
 LOGIT, LOG = "logit hazard", "log survival"
@@ -129,7 +129,8 @@ def explain_survival(
     table, group = read(frame, by)
     rng = None if rng is None else np.random.default_rng(rng)
     held = fit.over(asked if scale == LOGIT else range(1, asked[-1] + 1), cause=cause)
-    owner = _owners(held.features, signals, by_default=scale == LOG)
+    default = signals_of(held.features) if scale == LOG else {}
+    owner = owners(held.features, default if signals is None else signals)
     matrix = held.read(table)
     ranked = held.log_staying(matrix).sum(axis=1)
     chosen, sample = sample_of(ranked, group, rows=rows, rng=rng)
@@ -171,6 +172,8 @@ def _checked(
 ) -> list[int]:
     """The periods asked; raises an error for a number that is none, or that does not go with the scale."""
     choose("scale", scale, (LOGIT, LOG))
+    if isinstance(periods, Integral):
+        raise TypeError(f"periods is {periods}; it must be a list of whole numbers, e.g. [{periods}].")
     asked = list(range(1, fit.periods + 1)) if periods is None else sorted(set(periods))
     if not asked or not all(isinstance(one, Integral) and 1 <= one <= fit.periods for one in asked):
         allowed = f"whole numbers from 1 to {fit.periods}, or be None for all"
@@ -185,13 +188,6 @@ def _checked(
         if not isinstance(counts[name], Integral) or counts[name] < least:
             raise ValueError(f"{name} is {counts[name]!r}; it must be a whole number of at least {least}.")
     return asked
-
-
-def _owners(features: Sequence[str], signals: Mapping[str, str] | None, *, by_default: bool) -> dict[str, str]:
-    """Feature -> signal."""
-    if signals is None:
-        return signals_of(features) if by_default else {name: name for name in features}
-    return {name: signals.get(name, name) for name in features}
 
 
 def _places(owner: Mapping[str, str]) -> Ints:
