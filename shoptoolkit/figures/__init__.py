@@ -16,6 +16,7 @@ from shoptoolkit.figures.explain import beeswarm, importance_bar, reliability, w
 from shoptoolkit.figures.forecasts import backtest, backtest_pit, cohort_forecast, earliest_return
 from shoptoolkit.figures.habits import affinity, lifecycle, rhythm
 from shoptoolkit.figures.hazard import hazard
+from shoptoolkit.figures.importances import importances, stability
 from shoptoolkit.figures.incrementality import lift_over_time
 from shoptoolkit.figures.paths import funnel, transitions
 from shoptoolkit.figures.regression import hazard_ratios
@@ -43,6 +44,7 @@ __all__ = [
     "hazard_ratios",
     "hero_axes",
     "importance_bar",
+    "importances",
     "lifecycle",
     "lift_over_time",
     "orders",
@@ -54,6 +56,7 @@ __all__ = [
     "rhythm",
     "set_style",
     "spells",
+    "stability",
     "survival_curve",
     "targeting_curve",
     "transitions",
