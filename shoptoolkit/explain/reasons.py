@@ -97,7 +97,8 @@ class Reasons:
         )
         rest = self.table.select(pl.struct("row", "period").n_unique()).item() - _SHOWN
         more = f'<p class="note">and {rest:,} more</p>' if rest > 0 else ""
-        caption = f'<div class="cap"><p><b>What moves the {_SCALES[self.scale][1].lower()} most</b>{escape(self.note)}</p></div>'
+        title = f"What moves the {_SCALES[self.scale][1].lower()} most"
+        caption = f'<div class="cap"><p><b>{title}</b>{escape(self.note)}</p></div>'
         return f'{LAB_STYLE}<div class="table shop-table">{caption}{blocks}{more}</div>'
 
     def _item(self, told: dict[str, Any]) -> str:

@@ -122,7 +122,7 @@ VOCABULARY = {name: word for kind in _KINDS for name, word in _of_kind(kind).ite
         "items": ("pieces bought", "piece", OFTEN, "Bought {}", "Bought nothing"),
         "spend": ("{money} spent", "money", MONEY, "Spent {}", "Spent nothing"),
         "gross_revenue": ("{money} of goods ordered", "money", MONEY, "Ordered goods for {}", "Ordered nothing"),
-        "revenue": ("{money} kept after refunds", "money", MONEY, "Spent {} after refunds", "Spent nothing"),
+        "revenue": ("{money} spent after refunds", "money", MONEY, "Spent {} after refunds", "Spent nothing"),
         "refunded": ("{money} refunded", "money", REFUNDS, "Got back {}", "Got no money back"),
         "watch_seconds": ("seconds watched", "seconds", WATCHING, "Watched for {}", "Watched nothing"),
         "watch_minutes": ("minutes watched", "minutes", WATCHING, "Watched for {}", "Watched nothing"),
