@@ -36,7 +36,8 @@ def funnel(funnel: Funnel, *, ax: Axes | None = None) -> Axes:
     ax.set(xlim=(0, 1), ylim=(last - 0.5, -0.5), xticks=(0, 0.5, 1), yticks=range(last))
     ax.set_yticklabels([row["step"] for row in rows[:last]], color=INK, parse_math=False)
     in_percent(ax.xaxis)
-    told = f"Share ({100 * funnel.level:g} % interval) of those who made\nthe first step; within {funnel.within_hours:g} hours"
+    told = f"Share ({100 * funnel.level:g} % interval) of those who made\n"  # two lines: one is too long for a phone
+    told += f"the first step; within {funnel.within_hours:g} hours"
     ax.set_xlabel(told, loc="left")
     head = "customers, share, median time"
     ax.annotate(head, (1, 1), (9, 9), xycoords="axes fraction", textcoords="offset points", color=MUTED, fontsize=10)
