@@ -122,6 +122,11 @@ class Page:
         return found + ([("Parameters", _values_in_words(few, more=len(self.changed) > 3))] if few else [])
 
     @property
+    def data(self) -> str:
+        """What the report is about, as the answer names it."""
+        return dict(self.answer.get("facts", ())).get("Data", "")
+
+    @property
     def origins(self) -> list[tuple[str, str]]:
         """The list at the foot."""
         made = self.made
