@@ -80,7 +80,7 @@ def test_rows_left_out_are_counted_in_words():
 
 def test_an_estimate_stands_with_its_interval_in_one_cell():
     html = html_table(estimates())
-    assert '<b>0.5213</b> <span class="ci">(0.5100 to 0.5350)</span>' in html
+    assert '<b>0.521</b> <span class="ci">(0.510 to 0.535)</span>' in html
     assert 'data-column="low"' not in html
     assert 'data-low="0.51"' in html
 
@@ -138,6 +138,14 @@ def test_a_number_without_digits_is_shown_under_fixed_decimals_too(column, value
     assert ">1.50<" in html_table(frame, decimals={column: 2})
 
 
+def test_an_estimate_shows_the_digits_that_the_narrowest_interval_can_tell():
+    frame = pl.DataFrame({"a": [1, 2], "estimate": [59.523, 70.1], "low": [57.91, 60.0], "high": [61.14, 80.0]})
+    assert "<b>59.5</b>" in html_table(frame)
+    assert "(57.9 to 61.1)" in html_table(frame)
+    mixed = frame.with_columns(high=pl.Series([57.9101, 80.0]))
+    assert "<b>59.52</b>" in html_table(mixed), "in units of their own each keeps its digits"
+
+
 def test_fixed_decimals_hold_for_an_estimate_and_its_bounds():
     html = html_table(estimates(), decimals={"estimate": 2})
     assert '<b>0.52</b> <span class="ci">(0.51 to 0.54)</span>' in html
@@ -147,5 +155,5 @@ def test_fixed_decimals_hold_for_an_estimate_and_its_bounds():
 def test_only_the_verdicts_of_the_contract_have_a_colour(verdict):
     html = html_table(estimates(verdict=verdict))
     assert f'<span class="chip ">{verdict}</span>' in html
-    assert "<b>0.5213</b>" in html
+    assert "<b>0.521</b>" in html
     assert '<span class="chip pass">ok</span>' in html_table(estimates())

@@ -262,9 +262,8 @@ def test_quotes_in_title_and_answer_come_through_to_the_index(tmp_path):
 
 def test_the_index_tells_the_interval_beside_the_answer_and_the_data_it_is_about(tmp_path):
     told = {"sentence": "Yes.", "number": "36 %", "interval": "of <customers>, 35 to 37 %"}
-    page_file(
-        tmp_path / "10_a.html", code("x", count=1, outputs=[shown(answer(**told, facts={"Data": "a <simulated> shop"}))])
-    )
+    said = shown(answer(**told, facts={"Data": "a <simulated> shop"}))
+    page_file(tmp_path / "10_a.html", code("x", count=1, outputs=[said]))
     item = BeautifulSoup(write_index(tmp_path).read_text(encoding="utf-8"), "html.parser").select_one(".item")
     assert item.p.get_text(" ") == "Yes. 36 % of <customers>, 35 to 37 %"
     assert "a <simulated> shop" in item.select_one(".side").get_text()
