@@ -22,7 +22,6 @@ import polars as pl
 
 __all__ = ["html_table"]
 
-THIN = "\u202f"  # narrow no-break space: thousands
 MINUS = "\u2212"
 MERGED = ("low", "high", "reason")  # shown inside the cell of `estimate`
 Format = Callable[[Any], str]
@@ -300,10 +299,10 @@ def _small(value: float) -> str:
 
 
 def _grouped(digits: str) -> str:
-    """Thousands by a thin space, a true minus; "-0.00" is "0.00"."""
+    """Thousands by a comma, as sentences and figures have them; a true minus; "-0.00" is "0.00"."""
     sign = MINUS if digits.startswith("-") and digits.strip("-0.") else ""
     whole, point, rest = digits.lstrip("-").partition(".")
-    return f"{sign}{int(whole):,}".replace(",", THIN) + point + rest
+    return f"{sign}{int(whole):,}{point}{rest}"
 
 
 def _text(value: Any) -> str:

@@ -7,8 +7,6 @@ import pytest
 
 from shoptoolkit.contract.show import html_table
 
-THIN = "\u202f"
-
 
 def estimates(**changes):
     row = {
@@ -33,7 +31,7 @@ def test_numbers_read_well():
     html = html_table(
         pl.DataFrame({"a": ["x", "y"], "n": [1234567, -5], "share": [0.36271234, 0.5], "day": [30.0, 7.0]})
     )
-    assert f">1{THIN}234{THIN}567<" in html
+    assert ">1,234,567<" in html
     assert ">−5<" in html
     assert ">0.3627<" in html
     assert ">30<" in html
@@ -73,7 +71,7 @@ def test_the_head_is_marked_up_for_screen_readers():
 
 
 def test_rows_left_out_are_counted_in_words():
-    assert f"and 1{THIN}240 more rows" in html_table(pl.DataFrame({"a": range(1300)}))
+    assert "and 1,240 more rows" in html_table(pl.DataFrame({"a": range(1300)}))
     assert "and 1 more row<" in html_table(pl.DataFrame({"a": [1, 2]}), max_rows=1)
     assert "more row" not in html_table(pl.DataFrame({"a": [1, 2]}), max_rows=2)
 
@@ -89,7 +87,7 @@ def test_a_refused_row_gives_its_reason_and_no_number():
     html = html_table(estimates(estimate=None, low=None, high=None, verdict="refused", reason="ratio <off>", n=24318))
     assert '<tr class="refused">' in html
     assert "<b>Refused.</b> ratio &lt;off&gt;" in html
-    assert f"24{THIN}318" in html
+    assert "24,318" in html
     assert 'class="ci"' not in html
 
 
@@ -120,7 +118,7 @@ def test_a_tiny_p_value_is_a_bound_and_no_power_of_ten():
 
 
 def test_money_can_be_shown_to_the_cent():
-    assert ">8\u202f300\u202f065.81<" in html_table(
+    assert ">8,300,065.81<" in html_table(
         pl.DataFrame({"part": ["all"], "amount": [8300065.814]}), decimals={"amount": 2}
     )
 
