@@ -199,23 +199,19 @@ def spells(spells: Any, *, ax: Axes | None = None, most: int = 40) -> Axes:
     back = drawn["repurchased"]
     colours = [SERIES["blue"] if came else FAINT for came in back]
     ax.hlines(rows, 0, drawn["duration_days"], colors=colours, linewidth=1.6)
-    for came, marker, face, name in (
+    for came, marker, colour, name in (
         (True, "o", SERIES["blue"], "bought again"),
-        (False, "|", FAINT, "not yet back, still watched"),
+        (False, "|", FAINT, "not yet back when the log ends"),
     ):
-        is_it = (back == came).to_list()
-        days = [day for day, one in zip(drawn["duration_days"], is_it, strict=True) if one]
-        ax.scatter(
-            days,
-            [row for row, one in zip(rows, is_it, strict=True) if one],
-            marker=marker,
-            color=face,
-            s=30,
-            label=name,
-        )
+        some = drawn.with_row_index("row").filter(repurchased=came)
+        ax.scatter(some["duration_days"], some["row"], marker=marker, color=colour, s=30)
+        if len(some):  # one in the middle is named: those below it are shorter, and leave room
+            line: dict[str, Any] = {"arrowstyle": "-", "color": colour, "relpos": (0, 0.5), "shrinkB": 4}
+            below: dict[str, Any] = {"textcoords": "offset points", "va": "center", "weight": "bold"}
+            end, ink = some.select("duration_days", "row").row(len(some) // 2), MUTED if colour == FAINT else colour
+            ax.annotate(name, end, (30, -14), color=ink, arrowprops=line, **below)
     ax.set(xlim=(0, None), yticks=[], xlabel="Days since the order")
     ax.grid(False)
-    ax.legend(loc="lower right")
     y_label(ax, f"{len(drawn)} of {len(table):,} customers, one line each")
     return ax
 
@@ -251,5 +247,5 @@ def cohorts(cohorts: Cohorts, *, ax: Axes | None = None) -> Axes:
     ax.tick_params(length=0)
     ax.spines["bottom"].set_visible(False)
     shown = "" if last <= _MOST_LABELLED else f"; darkest: {100 * top:.0f}"
-    y_label(ax, f"Customers of the cohort who ordered in that {cohorts.period}, %{shown}")
+    y_label(ax, f"Share who ordered in that {cohorts.period}, %{shown}")
     return ax

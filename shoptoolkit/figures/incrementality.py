@@ -36,7 +36,7 @@ def lift_over_time(over: OverTime, *, ax: Axes | None = None, truth: float | Non
     last = told.row(-1, named=True)
     reach = 1.6 * max(abs(last["low"]), abs(last["high"]))
     ax.set(ylim=(-reach, reach), xlim=(0, last["n"]), xlabel="Customers whose whole window has passed")
-    ax.xaxis.set_major_formatter(lambda n, _: f"{n:,.0f}".replace(",", "\u2009"))
+    ax.xaxis.set_major_formatter(lambda n, _: f"{n:,.0f}")
     y_label(ax, f"Effect so far, {100 * over.level:g} % intervals")
     labels = [(last["n"], last["high"], "at any look", blue), (last["n"], last["fixed_high"], "at one look", clay)]
     end_labels(ax, labels)

@@ -118,10 +118,10 @@ def in_percent(axis: Any) -> None:
 
 
 def plain_numbers(axis: Any) -> None:
-    """Tick labels of a log scale as people write them: 0.1, 10, 1 000."""
+    """Tick labels of a log scale as people write them: 0.1, 10, 1,000."""
     from matplotlib.ticker import FuncFormatter
 
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}".replace(",", "\u2009")))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
 
 
 def ink_on(colour: Sequence[float]) -> str:

@@ -98,7 +98,7 @@ def test_without_axes_a_figure_opens_new_ones(draw):
         ("cohorts", ["Months since the first order", "who ordered in that month, %", "Jan 2025   n = "]),
         (
             "estimates",
-            ["Days to next order, counting at most 60 days", "95 % interval", "GB", "31.42  (29.46 to 33.38)"],
+            ["Days to next order, counting at most 60 days", "95 % interval", "GB", "31.4  (29.5 to 33.4)"],
         ),
         ("orders", ["Order value, GBP (log scale)", "Orders, n = "]),
         ("rfm", ["Recency score (high: ordered lately)", "Orders score (high: ordered often), n = 400 customers"]),
@@ -188,6 +188,13 @@ def test_a_few_spells_stand_for_the_whole_frame(n, most, drawn):
     assert f"{drawn} of {n} customers" in words(ax)
 
 
+def test_spells_are_named_where_they_end_and_need_no_legend():
+    ax = figures.spells(SPELLS)
+    assert ax.get_legend() is None
+    assert "bought again | not yet back when the log ends" in words(ax)
+    assert "not yet back" not in words(figures.spells(SPELLS.filter("repurchased")))
+
+
 def test_spells_that_break_their_contract_are_not_drawn():
     with pytest.raises(ContractError, match="duration_days is not above 0"):
         figures.spells(SPELLS.with_columns(duration_days=-1.0))
@@ -246,7 +253,7 @@ def test_differences_have_a_line_at_zero_and_true_minus_signs():
     ax = figures.estimates(difference)
     assert ax.get_xlabel().startswith("Difference: days to next order")
     assert any(list(line.get_xdata()) == [0, 0] for line in ax.lines)
-    assert "organic - paid" in words(ax)
+    assert "organic \u2212 paid" in words(ax)
     assert "\u2212" in words(ax)
 
 
@@ -254,8 +261,8 @@ def test_small_shares_and_large_sums_keep_their_digits_and_units():
     rows = estimates_of(
         {"group": "a", "estimate": 0.0512, "standard_error": 0.003, "metric": "conversion", "measure": "share"}
     )
-    assert "0.0512  (0.0453 to 0.0571)" in words(figures.estimates(rows))
-    assert figures.estimates(rows).get_xlabel().startswith("Conversion (share)")
+    assert "5.1  (4.5 to 5.7)" in words(figures.estimates(rows))
+    assert figures.estimates(rows).get_xlabel().startswith("Conversion (%)")
     rows = estimates_of(
         {"group": "a", "estimate": 51234.5, "standard_error": 900.0, "metric": "revenue", "measure": "GBP"}
     )
