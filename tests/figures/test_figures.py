@@ -259,7 +259,14 @@ def test_small_shares_and_large_sums_keep_their_digits_and_units():
     rows = estimates_of(
         {"group": "a", "estimate": 51234.5, "standard_error": 900.0, "metric": "revenue", "measure": "GBP"}
     )
-    assert "51,234.5" in words(figures.estimates(rows))
+    assert "51,234  (49,471 to 52,998)" in words(figures.estimates(rows))
+
+
+def test_rows_of_one_measure_share_their_decimals():
+    rows = [{"group": name, "estimate": 0.1, "standard_error": error} for name, error in (("a", 0.05), ("b", 0.01))]
+    told = words(figures.estimates(estimates_of(*rows)))
+    assert "0.100  (0.002 to 0.198)" in told
+    assert "0.100  (0.080 to 0.120)" in told
 
 
 def test_orders_with_nothing_paid_are_counted_in_words():
