@@ -7,7 +7,8 @@ that the trees read; `TABLE` -> the types of `HazardFit.table`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,12 @@ from shoptoolkit.contract.check import choose, days_asked
 from shoptoolkit.contract.show import html_table
 from shoptoolkit.survival.covariates import days_waited
 from shoptoolkit.survival.hazard.door import PERIOD
+from shoptoolkit.survival.hazard.held import HazardAt, against_going_on
 from shoptoolkit.survival.hazard.rows import Singles, blocks, incidence
 from shoptoolkit.trees import storage
 from shoptoolkit.trees.boosting import Trees
 from shoptoolkit.trees.encoding import Encoder, matrix, unseen_in_words, warn
+from shoptoolkit.trees.pruning import held
 
 _CAUSE = {"cause": pl.String}
 NUMBERS = ("n_at_risk", "n_observed", "observed", "low", "high", "predicted")
@@ -124,12 +127,33 @@ class HazardFit(Trees):
 
     def margin(self, frame: Any, *, cause: str | None = None) -> Floats:
         """Log-odds of the hazard by row; the frame has a column `period` (1, 2, ...) beside the features."""
-        return self._against_going_on(self._told(frame, output_margin=True), cause)
+        return against_going_on(self._told(frame, output_margin=True), self.causes, cause)
 
     def explain_margin(self, frame: Any, *, cause: str | None = None) -> tuple[Floats, Floats]:
         """Path-dependent TreeSHAP values of `margin` (rows x features, the last of the period) and each row's base."""
-        parts = self._against_going_on(self._told(frame, pred_contribs=True), cause)
+        parts = against_going_on(self._told(frame, pred_contribs=True), self.causes, cause)
         return parts[:, :-1], parts[:, -1]
+
+    def at(self, period: int, *, cause: str | None = None) -> HazardAt:
+        """The hazard of one period (1, 2, ...), held fixed: no feature any more. Of several causes, name one.
+
+        It can be explained, e.g. `explain.shap_values(fit.at(3), frame)`; `explain.explain_survival` takes them all.
+        """
+        if not isinstance(period, Integral) or not 1 <= period <= self.periods:
+            raise ValueError(f"period is {period!r}; it must be a whole number from 1 to {self.periods}.")
+        if cause is not None:
+            choose("cause", cause, self.causes)
+        kinds = {name: kind for name, kind in self.encoder.kinds.items() if name != PERIOD}
+        dtypes = {name: dtype for name, dtype in self.encoder.dtypes.items() if name != PERIOD}
+        place = self.features.index(PERIOD)
+        return HazardAt(
+            booster=held(self.booster, feature=place, value=period, nthread=self.nthread),
+            encoder=replace(self.encoder, dtypes=dtypes, kinds=kinds),
+            nthread=self.nthread,
+            period=int(period),
+            causes=self.causes,
+            cause=cause,
+        )
 
     def save(self, folder: str | Path) -> Path:
         """Write model.json (XGBoost) and fit.json (everything else) into a folder. No pickle."""
@@ -184,15 +208,6 @@ class HazardFit(Trees):
             ended[~is_known[rows]] = np.nan
             ids = _repeat(self._ids(table[rows]), len(asked))
             yield ids.with_columns(duration_days=pl.Series(np.tile(asked, len(hazards)))), ended
-
-    def _against_going_on(self, told: Floats, cause: str | None) -> Floats:
-        """One cause's part of what the trees say: log-odds, or of several causes the difference to going on."""
-        if len(self.causes) == 1:
-            return told
-        if cause is None:
-            raise ValueError(f"cause is None; this fit has several: {', '.join(map(repr, self.causes))}. Name one.")
-        choose("cause", cause, self.causes)
-        return np.asarray(told[:, 1 + self.causes.index(cause)] - told[:, 0])
 
 
 def load_hazard(folder: str | Path) -> HazardFit:
