@@ -36,12 +36,13 @@ class Explanation:
     """What each feature adds to the answer for each row. Draw it with `figures.beeswarm` and its neighbours.
 
     `table`: row (its number in the frame, from 0), group, feature, value (categories by their code), shown (the value
-    in words; null where the model reads it as missing, "" for a signal of several features), contribution, error (its Monte-Carlo error; null where it is
-    exact), base, period (1, 2, ... of a survival model, else null). Of one row and period, base plus contributions is
-    the answer on `scale`: "margin" is log-odds, before any calibration; "effect" a score in units of the outcome;
-    "logit hazard" the log-odds to come back in a period, "log survival" the log of the chance not to be back by its
-    end. `kind`: the method and what it conditions on. `categories`: features whose value is only a code. `n`: rows
-    explained; `sample`: how they were chosen; `period_days`: length of a period, of a survival model.
+    in words; null where the model reads it as missing, "" for a signal of several features), contribution, error (its
+    Monte-Carlo error; null where it is exact), base, period (1, 2, ... of a survival model, else null). Of one row and
+    period, base plus contributions is the answer on `scale`: "margin" is log-odds, before any calibration; "effect" a
+    score in units of the outcome; "logit hazard" the log-odds to come back in a period, "log survival" the log of the
+    chance not to be back by its end. `kind`: the method and what it conditions on. `categories`: features whose value
+    is only a code. `n`: rows explained; `sample`: how they were chosen; `period_days`: length of a period, of a
+    survival model.
     """
 
     table: pl.DataFrame

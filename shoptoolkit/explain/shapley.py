@@ -64,9 +64,9 @@ def shapley(
     Returns
     -------
     Shares
-        Every walk adds up to the way from its background row to the row, and every background row is used equally often:
-        base (the mean answer of the background) and contributions add up to the answer but for rounding. The errors
-        are of the orders drawn, given the background; the variance is taken within each background row.
+        Every walk adds up to the way from its background row to the row, and every background row is used equally
+        often: base (the mean answer of the background) and contributions add up to the answer but for rounding. The
+        errors are of the orders drawn, given the background; the variance is taken within each background row.
 
     Raises
     ------

@@ -18,20 +18,30 @@ from shoptoolkit.contract.check import choose
 from shoptoolkit.explain.explanation import Explanation, categories_of, cells_of, long
 from shoptoolkit.explain.shapley import shapley
 from shoptoolkit.explain.signals import members, signals_of
-from shoptoolkit.explain.values import Explainable, add_up, read, sample_of
+from shoptoolkit.explain.values import add_up, read, sample_of
 
 LOGIT, LOG = "logit hazard", "log survival"
 _ROWS = 1_000  # explained at once
 
 
-class Held(Explainable, Protocol):
-    """One period of a fitted hazard."""
+class Held(Protocol):
+    """Some periods of a fitted hazard, each held fixed."""
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Names, in the order of the matrix's columns; none is the period."""
+
+    def encode(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """As of `Explainable`."""
 
     def read(self, frame: pl.DataFrame) -> Any:
         """The matrix that the trees read: rows x features, float32."""
 
+    def explain(self, read: Any) -> tuple[Floats, Floats, Floats]:
+        """Contributions (rows x periods x features), base and answer (rows x periods), by row of such a matrix."""
+
     def log_staying(self, read: Any) -> Floats:
-        """Log of the chance that the wait goes on past the period, by row of such a matrix."""
+        """Log of the chance that the wait goes on past each period: rows x periods."""
 
 
 class Waiting(Protocol):
@@ -45,8 +55,8 @@ class Waiting(Protocol):
     def period_days(self) -> float:
         """Length of a period."""
 
-    def at(self, period: int, *, cause: str | None = None) -> Held:
-        """The hazard of one period, which is no feature any more."""
+    def over(self, periods: Sequence[int], *, cause: str | None = None) -> Held:
+        """Some periods, none of which is a feature any more."""
 
 
 def explain_survival(
@@ -60,7 +70,7 @@ def explain_survival(
     rows: int | None = None,
     by: str | None = None,
     rng: int | np.random.Generator | None = None,
-    permutations: int = 2,
+    permutations: int = 8,
     background: int = 50,
     progress: bool = False,
 ) -> Explanation:
@@ -118,32 +128,32 @@ def explain_survival(
     asked = _checked(fit, scale, periods, cause, rng, permutations=permutations, background=background)
     table, group = read(frame, by)
     rng = None if rng is None else np.random.default_rng(rng)
-    held = [fit.at(period, cause=cause) for period in (asked if scale == LOGIT else range(1, asked[-1] + 1))]
-    features = held[0].features
-    owner = _owners(features, signals, by_default=scale == LOG)
-    matrix = held[0].read(table)
-    ranked = np.sum([one.log_staying(matrix) for one in held], axis=0)
+    held = fit.over(asked if scale == LOGIT else range(1, asked[-1] + 1), cause=cause)
+    owner = _owners(held.features, signals, by_default=scale == LOG)
+    matrix = held.read(table)
+    ranked = held.log_staying(matrix).sum(axis=1)
     chosen, sample = sample_of(ranked, group, rows=rows, rng=rng)
     part = table[chosen]
     with _bar(len(part), progress) as bar:
         if scale == LOGIT:
             kind = f"path-dependent TreeSHAP, the period always known{', added up by signal' if signals else ''}"
-            contributions, base, error = _by_trees(held, part, owner, bar.update)
+            contributions, base, error = _by_trees(held, matrix[chosen], owner, bar.update)
         else:
             drawn = sample_of(ranked, pl.repeat("all", len(table), eager=True), rows=background, rng=rng)[0]
             shares = shapley(
-                lambda read: np.cumsum([one.log_staying(read) for one in held], axis=0)[np.array(asked) - 1].T,
+                lambda read: np.cumsum(held.log_staying(read), axis=1)[:, np.array(asked) - 1],
                 matrix[chosen],
                 matrix[drawn],
                 _places(owner),
                 permutations=permutations,
-                rng=rng,
+                rng=np.random.default_rng(rng),
                 done=bar.update,
             )
-            kind = f"interventional permutation Shapley by signal, {len(drawn)} background rows, {shares.orders} orders each"
+            walks = f"{len(drawn)} background rows, {shares.orders} orders each"
+            kind = f"interventional permutation Shapley by signal, {walks}"
             contributions, error = shares.contributions, shares.errors
             base = np.tile(shares.base, (len(part), 1))
-    encoded = held[0].encode(part)
+    encoded = held.encode(part)
     cells = cells_of(encoded, owner)
     return Explanation(
         table=long(cells, contributions, base, row=chosen, group=group[chosen], periods=asked, error=error),
@@ -191,19 +201,18 @@ def _places(owner: Mapping[str, str]) -> Ints:
 
 
 def _by_trees(
-    held: Sequence[Held], part: pl.DataFrame, owner: Mapping[str, str], done: Callable[[int], object]
+    held: Held, matrix: Any, owner: Mapping[str, str], done: Callable[[int], object]
 ) -> tuple[Floats, Floats, None]:
     """Contributions (rows x periods x signals) and base (rows x periods), in chunks of rows."""
     is_of = np.eye(len(set(owner.values())))[_places(owner)]
-    contributions, base = np.empty((len(part), len(held), is_of.shape[1])), np.empty((len(part), len(held)))
-    for start in range(0, len(part), _ROWS):
-        chunk, rows = part[start : start + _ROWS], slice(start, start + _ROWS)
-        for place, one in enumerate(held):
-            told, base[rows, place] = one.explain_margin(chunk)
-            add_up(told, base[rows, place], one.margin(chunk), one.features)
-            contributions[rows, place] = told @ is_of
-        done(len(chunk))
-    return contributions, base, None
+    added, bases = [], []
+    for start in range(0, len(matrix), _ROWS):
+        told, base, margin = held.explain(matrix[start : start + _ROWS])
+        add_up(told.reshape(-1, len(is_of)), base.ravel(), margin.ravel(), held.features)
+        added.append(told @ is_of)
+        bases.append(base)
+        done(len(told))
+    return np.concatenate(added), np.concatenate(bases), None
 
 
 def _bar(rows: int, shown: bool) -> Any:

@@ -126,6 +126,7 @@ def sample_of(
 
 
 def add_up(contributions: Floats, base: Floats, margin: Floats, features: tuple[str, ...]) -> None:
+    """Raise an error where base and contributions miss the answer."""
     if contributions.shape != (len(margin), len(features)):
         raise ValueError(
             f"the fit's explain_margin gives contributions of shape {contributions.shape}; for its {len(features)} "
