@@ -102,15 +102,20 @@ def _row_names(rows: list[dict]) -> list[str]:
 
 def _word(name: str, row: dict) -> str:
     if name == "metric":
-        return row["metric"].replace("_", " ").capitalize() + (f" ({row['measure']})" if row["measure"] else "")
+        return _capital(row["metric"]) + (f" ({row['measure']})" if row["measure"] else "")
     return f"{row[name]:g} days" if name == "horizon_days" and row[name] else row[name] or ""
+
+
+def _capital(name: str) -> str:
+    """As it begins a line; "revenue, EUR" keeps its capitals."""
+    return f"{name[:1].upper()}{name[1:]}".replace("_", " ")
 
 
 def _axis_name(rows: list[dict]) -> str:
     row = rows[0]
     if len({one["metric"] for one in rows}) > 1:
         return "Each row in its own measure"
-    name = row["metric"].replace("_", " ").capitalize()
+    name = _capital(row["metric"])
     is_ratio = row["contrast"] and row["measure"] == "ratio"
     if row["measure"] and not is_ratio and row["measure"].lower() not in name.lower().split():
         name += f" ({row['measure']})"

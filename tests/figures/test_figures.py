@@ -313,3 +313,10 @@ def test_a_price_band_is_no_formula():
 def test_nothing_to_draw_is_told():
     with pytest.raises(ValueError, match="estimates has no row; there is nothing to draw"):
         figures.estimates(EstimateTable(table=EstimateTable.from_rows([]).table))
+
+
+def test_a_currency_keeps_its_capitals_on_the_axis():
+    rows = estimates_of(
+        {"group": "a", "estimate": 2.0, "standard_error": 1.0, "metric": "revenue, EUR", "measure": None}
+    )
+    assert figures.estimates(rows).get_xlabel() == "Revenue, EUR, counting at most 60 days"
