@@ -61,10 +61,12 @@ def beeswarm(explanation: Explanation, *, ax: Axes | None = None, most: int = 10
         ax.text(0, -0.85, f"\u2190 {sides[0]}", va="center", **place_at)
         ax.text(0.97, -0.85, f"{sides[1]} \u2192", ha="right", va="center", **place_at)
     _scale(ax, f"Contribution to the {scale_name(explanation)}")
-    y_label(ax, f"One dot per row, n = {explanation.n:,}{_left_out(explanation, sizes)}")
     has_gaps = any(part["shown"].null_count() for part in parts.values())
     whys = [why for why, names in dark.items() if not parts.keys().isdisjoint(names)]
-    _value_key(ax, colours, len(sizes) - 0.1, dark=whys, has_gaps=has_gaps)
+    told = [f"dark: {' or '.join(whys)}" if whys else "", "hollow: missing" if has_gaps else ""]
+    shown = f"One dot per row, n = {explanation.n:,}{_left_out(explanation, sizes)}"
+    y_label(ax, "; ".join(filter(None, [shown, *told])))
+    _value_key(ax, colours, len(sizes) - 0.1)
     return ax
 
 
@@ -212,23 +214,30 @@ def _names(ax: Axes, names: Any, *, lowest: float, top: float) -> None:
 
 def _numbers(ax: Axes, texts: list[str], *, head: str) -> None:
     """One number per row at the right edge, beside the marks."""
-    where: dict[str, Any] = {"transform": ax.get_yaxis_transform(), "va": "center", "ha": "right"}
+    where: dict[str, Any] = {
+        "xycoords": ax.get_yaxis_transform(),
+        "textcoords": "offset points",
+        "annotation_clip": False,
+    }
+    where |= {"xytext": (62, 0), "va": "center", "ha": "right"}
     for place, text in enumerate(texts):
-        ax.text(1.13, place, text, color=INK, weight="bold", fontsize=10.5, **where)
-    ax.text(1.13, -0.85, head, color=MUTED, fontsize=10, **where)
+        ax.annotate(text, (1, place), color=INK, weight="bold", fontsize=10.5, **where)
+    ax.annotate(head, (1, -0.85), color=MUTED, fontsize=10, **where)
 
 
-def _value_key(ax: Axes, colours: Any, y: float, *, dark: list[str], has_gaps: bool) -> None:
-    """What the looks of the dots mean, in a line below the last feature."""
-    flat = ax.get_yaxis_transform()
-    words: dict[str, Any] = {"transform": flat, "fontsize": 9.5, "va": "center"}
-    ax.text(0, y, "low value", color=LOW_HIGH[0], weight="bold", **words)
-    ramp = np.linspace(0, 1, 60)
-    marks: dict[str, Any] = {"transform": flat, "marker": "s", "lw": 0, "rasterized": True}
-    ax.scatter(0.16 + 0.12 * ramp, np.full(60, y), c=ramp, cmap=colours, s=11, **marks)
-    ax.text(0.3, y, "high", color=LOW_HIGH[-1], weight="bold", **words)
-    told = [*[f"dark: {' or '.join(dark)}"] * bool(dark), *["hollow: missing"] * has_gaps]
-    ax.text(0.39, y, "; ".join(told), color=MUTED, **words)
+def _value_key(ax: Axes, colours: Any, y: float) -> None:
+    """What the colours of the dots mean, in a line below the last feature; as wide in a narrow figure."""
+    from matplotlib.offsetbox import AnnotationBbox, DrawingArea, HPacker, TextArea
+    from matplotlib.patches import Rectangle
+
+    looks = (("low value", LOW_HIGH[0]), ("high", LOW_HIGH[-1]))
+    low, high = (TextArea(text, textprops={"color": ink, "weight": "bold", "size": 9.5}) for text, ink in looks)
+    ramp = DrawingArea(40, 4)
+    for place in range(40):
+        ramp.add_artist(Rectangle((place, 0), 1.2, 4, color=colours(place / 39), lw=0))
+    line = HPacker(children=[low, ramp, high], align="center", pad=0, sep=5)
+    where: dict[str, Any] = {"xycoords": ax.get_yaxis_transform(), "box_alignment": (0, 0.5), "frameon": False}
+    ax.add_artist(AnnotationBbox(line, (0, y), pad=0, **where)).set_in_layout(False)  # it may reach below the numbers
 
 
 def _scale(ax: Axes, text: str) -> None:
