@@ -22,16 +22,12 @@ _READ = (*_AS_BEFORE, "split_indices", "sum_hessian", "left_children", "right_ch
 _NO_PARENT = 2**31 - 1  # what XGBoost writes as the parent of a root
 _LISTS = ("categories", "categories_nodes", "categories_segments", "categories_sizes")
 _NOTHING: dict[str, Any] = {  # a leaf of 0; without trees, xgboost 3.2 takes the base for a margin, whatever its scale
-    **dict.fromkeys(("base_weights", "loss_changes", "split_conditions"), [0.0]),
-    **dict.fromkeys(("default_left", "split_type", "split_indices"), [0]),
-    **dict.fromkeys(_LISTS, []),
-    "left_children": [-1],
-    "right_children": [-1],
-    "parents": [_NO_PARENT],
-    "sum_hessian": [1.0],
+    **{name: [0.0] for name in ("base_weights", "loss_changes", "split_conditions", "sum_hessian")},
+    **{name: [0] for name in ("default_left", "split_type", "split_indices")},
+    **{name: [] for name in _LISTS},
+    **{"left_children": [-1], "right_children": [-1], "parents": [_NO_PARENT]},
     "tree_param": {"num_deleted": "0", "num_nodes": "1", "size_leaf_vector": "1"},
 }
-
 
 
 def held(booster: Any, *, feature: int, value: float, nthread: int) -> Any:

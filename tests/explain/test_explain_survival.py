@@ -219,7 +219,17 @@ def test_a_feature_that_no_tree_uses_gets_exactly_nothing():
 
 
 def test_the_table_has_a_row_for_each_row_period_and_feature():
-    assert WHOLE.table.columns == ["row", "group", "feature", "value", "shown", "contribution", "error", "base", "period"]
+    assert WHOLE.table.columns == [
+        "row",
+        "group",
+        "feature",
+        "value",
+        "shown",
+        "contribution",
+        "error",
+        "base",
+        "period",
+    ]
     assert WHOLE.table["row"].to_list() == np.repeat(np.arange(60), PERIODS * 5).tolist()
     assert WHOLE.table["period"][:10].to_list() == [1] * 5 + [2] * 5
     assert WHOLE.table["feature"][:5].to_list() == ["days", "early", "source", "spend_28d", "spend_91d"]
@@ -331,7 +341,7 @@ def test_survival_of_nobody_has_no_log():
         def log_staying(self, read):
             return np.column_stack([np.full(len(read), -0.1), np.full(len(read), -np.inf)])
 
-    with pytest.raises(ValueError, match="the answer is -inf for some rows .* a chance of 0.*Explain earlier periods"):
+    with pytest.raises(ValueError, match=r"the answer is -inf for some rows .* a chance of 0.*Explain earlier periods"):
         explain_survival(Certain(), pl.DataFrame({"a": [1, 2, 3]}), scale="log survival", rng=1)
 
 
@@ -348,7 +358,11 @@ LOG = {"scale": "log survival", "rng": 1}
         (lambda: explain_survival(FIT, SOME.clear()), ContractError, "the frame has 0 rows"),
         (lambda: explain_survival(FIT, SOME.drop("days")), ContractError, "'days' is missing"),
         (lambda: explain_survival(FIT, SOME, by="tier"), ContractError, "by is 'tier', which is missing"),
-        (lambda: explain_survival(FIT, SOME, periods=[0]), ValueError, r"periods is \[0\]; .* whole numbers from 1 to 6"),
+        (
+            lambda: explain_survival(FIT, SOME, periods=[0]),
+            ValueError,
+            r"periods is \[0\]; .* whole numbers from 1 to 6",
+        ),
         (lambda: explain_survival(FIT, SOME, periods=[7]), ValueError, r"periods is \[7\]"),
         (lambda: explain_survival(FIT, SOME, periods=["1"]), ValueError, r"periods is \['1'\]"),
         (lambda: explain_survival(FIT, SOME, periods=[]), ValueError, r"periods is \[\]"),
@@ -356,7 +370,11 @@ LOG = {"scale": "log survival", "rng": 1}
         (lambda: explain_survival(FIT, SOME, rows=5), ValueError, "rows is 5, which draws a sample; pass rng="),
         (lambda: explain_survival(FIT, SOME, cause="gift"), ValueError, "cause is 'gift'"),
         (lambda: explain_survival(BOTH, RIVALS), ValueError, "cause is None; this fit has several: 'order', 'refund'"),
-        (lambda: explain_survival(FIT, SOME, scale="log survival"), ValueError, "draws orders and a background; pass rng="),
+        (
+            lambda: explain_survival(FIT, SOME, scale="log survival"),
+            ValueError,
+            "draws orders and a background; pass rng=",
+        ),
         (lambda: explain_survival(BOTH, SOME, cause="order", **LOG), ValueError, "survival is that of all causes"),
         (lambda: explain_survival(FIT, SOME, permutations=1, **LOG), ValueError, "permutations is 1; .* at least 2"),
         (lambda: explain_survival(FIT, SOME, permutations="9", **LOG), ValueError, "permutations is '9'"),
