@@ -137,7 +137,7 @@ def explain_survival(
     ...                        "repurchased": came <= 60, "visits": visits})
     >>> told = explain_survival(fit_hazard(spells, rng=1, rounds=20), spells.head(1), periods=[1, 2])
     >>> told.table.select("row", "period", "feature", "shown").rows()
-    [(0, 1, 'visits', '3'), (0, 2, 'visits', '3')]
+    [(0, 1, 'visits', '4'), (0, 2, 'visits', '4')]
     """
     asked = _checked(fit, scale, periods, cause, rng, permutations=permutations, background=background)
     table, group = read(frame, by)
