@@ -1,4 +1,4 @@
-"""Speed of survival SHAP beside xgboost's own contributions on the same rows: pytest -s tests/benchmarks/bench_explain.py
+"""Speed of survival SHAP beside xgboost's own contributions: pytest -s tests/benchmarks/bench_explain.py
 
 2,000 customers x 12 periods. Ours is `explain_survival` whole, its long table included; xgboost's is `pred_contribs` on
 a matrix of the 24,000 rows that is made beforehand. Nothing is asserted about time; both sums are, to the answers. In

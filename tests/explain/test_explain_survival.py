@@ -14,6 +14,7 @@ from shoptoolkit.contract import ContractError
 from shoptoolkit.explain import Explainable, explain_survival, shap_values
 from shoptoolkit.survival import fit_hazard
 from shoptoolkit.trees.encoding import matrix
+from shoptoolkit.trees.pruning import held, parted
 
 PERIODS = 6
 
@@ -77,11 +78,10 @@ def test_a_hazard_with_its_period_held_fixed_answers_as_the_whole(one, frame, ca
 
 
 def test_of_a_hazard_at_a_period_the_period_is_no_feature():
-    held = FIT.at(3)
-    is_explainable: Explainable = held
-    assert is_explainable.features == FIT.features[:-1]
-    assert held.rounds == FIT.rounds
-    told = shap_values(held, SOME)
+    third: Explainable = FIT.at(3)
+    assert third.features == FIT.features[:-1]
+    assert third.rounds == FIT.rounds
+    told = shap_values(third, SOME)
     np.testing.assert_allclose(told.table["contribution"], cube(WHOLE)[:, 2].ravel(), atol=1e-5)
 
 
@@ -144,10 +144,10 @@ def test_contributions_are_those_of_shaps_own_code_on_the_trees_without_the_peri
     import shap
 
     numeric = fit(WORLD.drop("source"), depth=3)
-    held = numeric.at(period)
-    explainer = shap.TreeExplainer(held.booster)
+    one = numeric.at(period)
+    explainer = shap.TreeExplainer(one.booster)
     explainer.model.model_type = "internal"
-    known = explainer.shap_values(matrix(held.encode(SOME)).astype(float), check_additivity=False)
+    known = explainer.shap_values(matrix(one.encode(SOME)).astype(float), check_additivity=False)
     told = explain_survival(numeric, SOME, periods=[period])
     np.testing.assert_allclose(cube(told)[:, 0], known, rtol=1e-4, atol=2e-5)
 
@@ -178,6 +178,32 @@ def test_of_an_additive_hazard_a_feature_adds_the_same_in_every_period():
     assert np.abs(changed[..., at] - told[..., at]).max() > 0.1
 
 
+@pytest.mark.parametrize("features", ["both", "period", "other"])
+@pytest.mark.parametrize("objective", ["binary:logistic", "multi:softprob"])
+def test_the_two_parts_of_the_trees_add_up_even_where_one_has_none(features, objective):
+    """Without trees, xgboost 3.2 answers 0.5 where its base is a chance of 0.5; ours have a leaf of 0."""
+    import xgboost
+
+    rng = np.random.default_rng(0)
+    x = np.column_stack([rng.integers(1, 4, 500), rng.normal(size=500)])
+    y = (x.sum(axis=1) + rng.normal(size=500) > 2).astype(int) + (x[:, 1] > 1) * (objective == "multi:softprob")
+    kept = x * {"both": [1, 1], "period": [1, 0], "other": [0, 1]}[features]
+    settings = {"objective": objective, "max_depth": 3} | ({"num_class": 3} if y.max() > 1 else {})
+    booster = xgboost.train(settings, xgboost.DMatrix(kept, y), num_boost_round=4)
+    fixed, moving = parted(booster, feature=0, values=[1, 2, 3], nthread=1)
+    for value, one in enumerate(moving, start=1):
+        whole = xgboost.DMatrix(np.column_stack([np.full(500, value), kept[:, 1]]))
+        rest = xgboost.DMatrix(kept[:, 1:])
+        for what in ("output_margin", "pred_contribs"):
+            told = fixed.predict(rest, **{what: True}) + one.predict(rest, **{what: True})
+            exact = held(booster, feature=0, value=value, nthread=1).predict(rest, **{what: True})
+            np.testing.assert_allclose(told, exact, atol=1e-5)
+        known = booster.predict(whole, output_margin=True)
+        np.testing.assert_array_equal(
+            held(booster, feature=0, value=value, nthread=1).predict(rest, output_margin=True), known
+        )
+
+
 def test_a_feature_that_no_tree_uses_gets_exactly_nothing():
     few = fit(WORLD.with_columns(noise=pl.lit(1.0) * (pl.col("customer_id") < 5)), rounds=5, depth=2)
     assert "noise" not in {few.features[int(name[1:])] for name in few.booster.get_score()}
@@ -193,7 +219,17 @@ def test_a_feature_that_no_tree_uses_gets_exactly_nothing():
 
 
 def test_the_table_has_a_row_for_each_row_period_and_feature():
-    assert WHOLE.table.columns == ["row", "group", "feature", "value", "shown", "contribution", "error", "base", "period"]
+    assert WHOLE.table.columns == [
+        "row",
+        "group",
+        "feature",
+        "value",
+        "shown",
+        "contribution",
+        "error",
+        "base",
+        "period",
+    ]
     assert WHOLE.table["row"].to_list() == np.repeat(np.arange(60), PERIODS * 5).tolist()
     assert WHOLE.table["period"][:10].to_list() == [1] * 5 + [2] * 5
     assert WHOLE.table["feature"][:5].to_list() == ["days", "early", "source", "spend_28d", "spend_91d"]
@@ -305,7 +341,7 @@ def test_survival_of_nobody_has_no_log():
         def log_staying(self, read):
             return np.column_stack([np.full(len(read), -0.1), np.full(len(read), -np.inf)])
 
-    with pytest.raises(ValueError, match="the answer is -inf for some rows .* a chance of 0.*Explain earlier periods"):
+    with pytest.raises(ValueError, match=r"the answer is -inf for some rows .* a chance of 0.*Explain earlier periods"):
         explain_survival(Certain(), pl.DataFrame({"a": [1, 2, 3]}), scale="log survival", rng=1)
 
 
@@ -322,7 +358,11 @@ LOG = {"scale": "log survival", "rng": 1}
         (lambda: explain_survival(FIT, SOME.clear()), ContractError, "the frame has 0 rows"),
         (lambda: explain_survival(FIT, SOME.drop("days")), ContractError, "'days' is missing"),
         (lambda: explain_survival(FIT, SOME, by="tier"), ContractError, "by is 'tier', which is missing"),
-        (lambda: explain_survival(FIT, SOME, periods=[0]), ValueError, r"periods is \[0\]; .* whole numbers from 1 to 6"),
+        (
+            lambda: explain_survival(FIT, SOME, periods=[0]),
+            ValueError,
+            r"periods is \[0\]; .* whole numbers from 1 to 6",
+        ),
         (lambda: explain_survival(FIT, SOME, periods=[7]), ValueError, r"periods is \[7\]"),
         (lambda: explain_survival(FIT, SOME, periods=["1"]), ValueError, r"periods is \['1'\]"),
         (lambda: explain_survival(FIT, SOME, periods=[]), ValueError, r"periods is \[\]"),
@@ -330,7 +370,11 @@ LOG = {"scale": "log survival", "rng": 1}
         (lambda: explain_survival(FIT, SOME, rows=5), ValueError, "rows is 5, which draws a sample; pass rng="),
         (lambda: explain_survival(FIT, SOME, cause="gift"), ValueError, "cause is 'gift'"),
         (lambda: explain_survival(BOTH, RIVALS), ValueError, "cause is None; this fit has several: 'order', 'refund'"),
-        (lambda: explain_survival(FIT, SOME, scale="log survival"), ValueError, "draws orders and a background; pass rng="),
+        (
+            lambda: explain_survival(FIT, SOME, scale="log survival"),
+            ValueError,
+            "draws orders and a background; pass rng=",
+        ),
         (lambda: explain_survival(BOTH, SOME, cause="order", **LOG), ValueError, "survival is that of all causes"),
         (lambda: explain_survival(FIT, SOME, permutations=1, **LOG), ValueError, "permutations is 1; .* at least 2"),
         (lambda: explain_survival(FIT, SOME, permutations="9", **LOG), ValueError, "permutations is '9'"),

@@ -111,7 +111,12 @@ def test_of_a_hazard_the_period_joins_no_pair():
 def test_pairs_of_one_of_several_causes_add_up_to_its_contributions():
     both = hazard(world(causes=True))
     held = both.at(1, cause="refund")
-    np.testing.assert_allclose(held.explain_pairs(WORLD[:20]).sum(axis=2), held.explain_margin(WORLD[:20])[0], atol=1e-5)
+    np.testing.assert_allclose(
+        held.explain_pairs(WORLD[:20]).sum(axis=2), held.explain_margin(WORLD[:20])[0], atol=1e-5
+    )
+    pairs = both.explain_pairs(WORLD[:20].with_columns(period=pl.lit(1)), cause="refund")
+    told = both.explain_margin(WORLD[:20].with_columns(period=pl.lit(1)), cause="refund")[0]
+    np.testing.assert_allclose(pairs.sum(axis=2), told, atol=1e-5)
     assert interactions(both, WORLD, rows=50, rng=1, cause="refund").n == 50
     with pytest.raises(ValueError, match="cause is None; this fit has several"):
         interactions(both, WORLD, rows=50, rng=1)
@@ -136,7 +141,11 @@ def test_rows_are_told_the_same_in_chunks_and_in_any_order(one, rows, monkeypatc
         (lambda: interactions(FIT, WORLD, rows="5", rng=1), ValueError, "rows is '5'; it must be at least 1"),
         (lambda: interactions(FIT, WORLD.clear(), rows=5, rng=1), ContractError, "the frame has 0 rows"),
         (lambda: interactions(FIT, WORLD, rows=5, rng=1, signals=["a"]), TypeError, "signals is a list"),
-        (lambda: interactions(object(), WORLD, rows=5, rng=1), TypeError, "the fit is object, which has no explain_pairs"),
+        (
+            lambda: interactions(object(), WORLD, rows=5, rng=1),
+            TypeError,
+            "the fit is object, which has no explain_pairs",
+        ),
     ],
 )
 def test_what_cannot_be_told_is_refused(call, error, told):

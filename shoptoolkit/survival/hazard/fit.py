@@ -199,6 +199,10 @@ class HazardFit(Trees):
         parts = against_going_on(self._told(frame, pred_contribs=True), self.causes, cause)
         return parts[:, :-1], parts[:, -1]
 
+    def explain_pairs(self, frame: Any, *, cause: str | None = None) -> Floats:
+        """TreeSHAP interactions of `margin`: rows x features x features; a pair stands twice, each time half."""
+        return against_going_on(self._told(frame, pred_interactions=True), self.causes, cause)[:, :-1, :-1]
+
     def at(self, period: int, *, cause: str | None = None) -> HazardAt:
         """The hazard of one period (1, 2, ...), held fixed: no feature any more. Of several causes, name one.
 
