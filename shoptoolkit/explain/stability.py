@@ -39,8 +39,8 @@ class Stability:
     tells at least nine tenths of what both together tell of the sum of their contributions.
 
     A cluster's verdict is "stable" where rank_low and rank_high lie at most 2 places apart and the direction is kept in
-    at least 90 %, else "unstable" and why, or "never used". A feature's is that of its cluster, or "shares with ..."
-    the other members. `of`: "features" or "signals".
+    at least 90 %, else "unstable" and why, or "never used". A feature that shares a cluster "shares with ..." the
+    others; one by itself is stable where it is so among features or among clusters. `of`: "features" or "signals".
     """
 
     table: pl.DataFrame
@@ -66,7 +66,7 @@ class Stability:
             return f"{lead}, {most} keep rank and direction."
         failed = used.filter(pl.col("verdict") != "stable").select("cluster", "verdict").rows()
         told = "; ".join(f"{name} ({why.removeprefix('unstable: ')})" for name, why in failed)
-        return f"{lead}, {held} of {most} keep rank and direction. Not stable: {told}."
+        return f"{lead}, {held or 'none'} of {most} keep rank and direction. Not stable: {told}."
 
     def __repr__(self) -> str:
         lead = f"Stability over {self.replicates} refits ({self.n_customers:,} customers drawn anew)"
@@ -245,7 +245,7 @@ def _verdict(row: Mapping[str, Any]) -> str:
     if row["largest"] == 0:
         return "never used"
     low, high, kept = row["rank_low"], row["rank_high"], row["sign_agreement"]
-    faults = [f"rank {low:g} to {high:g}"] if high - low > PLACES else []
+    faults = [f"rank {low:.0f} to {high:.0f}"] if high - low > PLACES else []
     if kept is None:
         faults.append("not used by the first fit")
     elif kept < KEPT:
@@ -274,11 +274,12 @@ def _together(
 
 
 def _shared(table: pl.DataFrame, clusters: pl.DataFrame) -> pl.DataFrame:
-    """With the verdict of its cluster, or the others in it, beside each feature."""
-    words = {name: verdict for (name, *rest), verdict in clusters.select("members", "verdict").rows() if not rest}
-    for group in clusters["members"].to_list():
-        if len(group) > 1:
-            words |= {name: f"shares with {', '.join(one for one in group if one != name)}" for name in group}
+    """Beside each feature the others of its cluster; one by itself holds where it does among the clusters."""
+    own, words = dict(table.select("feature", "verdict").rows()), {}
+    for group, verdict in clusters.select("members", "verdict").rows():
+        for name in group:
+            rest = ", ".join(one for one in group if one != name)
+            words[name] = f"shares with {rest}" if rest else verdict if verdict == "stable" else own[name]
     return table.with_columns(verdict=pl.col("feature").replace_strict(words, return_dtype=pl.String))
 
 

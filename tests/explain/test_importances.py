@@ -132,7 +132,7 @@ def test_ranks_far_apart_are_told():
         of("z", told)["disagree"] and "SHAP ranks it 4" in of("z", told)["words"]
     )
     assert of("nothing", told)["left_out_high"] < 0
-    assert of("nothing", told)["words"] == "the forecast is better without it"
+    assert of("nothing", told)["words"] == "the refit without it forecasts better"
 
 
 def test_everybody_gives_once_and_to_somebody_else():
