@@ -61,12 +61,16 @@ class Stability:
         if used.is_empty():
             return f"{lead}, the model uses none of its {self.of}."
         together = " (those that can stand in for each other counted as one)"
-        most = f"the {len(used)} most important {self.of}{together if len(self.clusters) < len(self.table) else ''}"
+        most, does, do = f"{len(used)} most important {self.of}", "keep", "keep"
+        if len(used) == 1:
+            most, does, do = f"most important {self.of[:-1]}", "keeps", "does not keep"
+        most = f"the {most}{together if len(self.clusters) < len(self.table) else ''}"
         if held == len(used):
-            return f"{lead}, {most} keep rank and direction."
+            return f"{lead}, {most} {does} rank and direction."
         failed = used.filter(pl.col("verdict") != "stable").select("cluster", "verdict").rows()
         told = "; ".join(f"{name} ({why.removeprefix('unstable: ')})" for name, why in failed)
-        return f"{lead}, {held or 'none'} of {most} keep rank and direction. Not stable: {told}."
+        few = f"{held or 'none'} of {most}" if len(used) > 1 else most
+        return f"{lead}, {few} {do} rank and direction. Not stable: {told}."
 
     def __repr__(self) -> str:
         lead = f"Stability over {self.replicates} refits ({self.n_customers:,} customers drawn anew)"
@@ -139,6 +143,19 @@ def stability(
     References
     ----------
     Field and Welsh (2007), JRSS B 69, 369-390 (bootstrap of clusters).
+
+    Examples
+    --------
+    >>> from shoptoolkit.survival import fit_hazard
+    >>> visits, came = np.arange(400) % 7, (np.arange(400) * 37) % 60 + 1.0
+    >>> spells = pl.DataFrame({"customer_id": np.arange(400), "duration_days": came / (1 + visits), "visits": visits,
+    ...                        "repurchased": came < 50, "luck": (np.arange(400) * 11) % 13})
+    >>> def explained(fit, frame, *, rows, rng):
+    ...     return shap_values(fit, frame.with_columns(period=1), rows=rows, rng=rng)
+    >>> told = stability(lambda frame: fit_hazard(frame, rng=1, rounds=9), spells, replicates=3, rng=1,
+    ...                  explain=explained, top=1)
+    >>> told.verdict
+    'Over 3 refits with other customers, the most important feature keeps rank and direction.'
     """
     check_level(level)
     check_number("replicates", replicates, least=2, whole=True)
