@@ -34,7 +34,7 @@ def stability(stability: Stability, *, ax: Axes | None = None, most: int = 10) -
     alone = {row["feature"]: row for row in stability.table.to_dicts()}
     rows: list[tuple[str, dict[str, Any], str, float]] = []
     for one in shown.to_dicts():
-        colour = _FAILS if one["verdict"].startswith("unstable") else _HOLDS
+        colour = {"stable": _HOLDS, "never used": FAINT}.get(one["verdict"], _FAILS)
         several = len(one["members"]) > 1
         name = f"{len(one['members'])} that can stand in for each other" if several else one["cluster"]
         rows.append((name, one, colour, 0.0))
@@ -48,15 +48,15 @@ def stability(stability: Stability, *, ax: Axes | None = None, most: int = 10) -
         told = (
             f"{100 * kept:.0f} %" if kept is not None else "never" if row["verdict"] == "never used" else "not at first"
         )
-        _right(ax, place, told, colour=colour)
+        _right(ax, place, told, colour=colour if colour != FAINT else MUTED)
     last = max(row["rank_high"] for _, row, _, _ in rows)
     _frame(ax, len(rows), head="direction kept")
     ax.set(
         xlim=(0.6, last + 0.4), xlabel=f"Rank by mean size of the contributions (1 = largest){_rest(stability, shown)}"
     )
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    grey = "; grey: alone, among all" if len(rows) > len(shown) else ""
-    y_label(ax, f"Mean and middle {100 * stability.level:g} % of {stability.replicates} refits{grey}")
+    grey = "; grey: each alone" if len(rows) > len(shown) else ""
+    y_label(ax, f"Middle {100 * stability.level:g} % of {stability.replicates} refits{grey}")
     return ax
 
 
@@ -110,9 +110,9 @@ def _name(ax: Axes, place: int, name: str, *, indent: float = 0.0, colour: str =
     ax.text(indent, place - 0.24, name, color=colour, **where)
 
 
-def _right(ax: Axes, place: float, text: str, *, colour: str, weight: str = "bold") -> None:
+def _right(ax: Axes, place: float, text: str, *, colour: str) -> None:
     where: dict[str, Any] = {"transform": ax.get_yaxis_transform(), "va": "center", "ha": "right", "fontsize": 10.5}
-    ax.text(1.0, place - 0.36, text, color=colour, weight=weight, **where)
+    ax.text(1.0, place - 0.36, text, color=colour, weight="bold", **where)
 
 
 def _frame(ax: Axes, rows: int, *, head: str) -> None:

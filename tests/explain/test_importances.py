@@ -11,8 +11,9 @@ import pytest
 
 from shoptoolkit.behaviour import fit_propensity
 from shoptoolkit.contract import ContractError
-from shoptoolkit.explain import importances
+from shoptoolkit.explain import importances, shap_values
 from shoptoolkit.explain.importances import _deal
+from shoptoolkit.survival import fit_hazard
 
 SIGNALS = {"x_28d": "x", "x_91d": "x", "z": "z"}
 
@@ -132,7 +133,7 @@ def test_ranks_far_apart_are_told():
         of("z", told)["disagree"] and "SHAP ranks it 4" in of("z", told)["words"]
     )
     assert of("nothing", told)["left_out_high"] < 0
-    assert of("nothing", told)["words"] == "the forecast is better without it"
+    assert of("nothing", told)["words"] == "the refit without it forecasts better"
 
 
 def test_everybody_gives_once_and_to_somebody_else():
@@ -227,6 +228,25 @@ def test_a_propensity_is_asked_all_three():
     assert told.table["signal"].to_list() == ["orders", "watched", "noise"]
     assert told.table["words"].to_list()[:2] == ["leaned on, and missed when left out"] * 2
     assert told.scale == "margin"
+
+
+def test_a_hazard_is_asked_all_three_and_its_period_is_no_signal():
+    rng = np.random.default_rng(0)
+    visits, came = rng.poisson(3, 600), rng.exponential(40, 600)
+    waits = came / (1 + visits)
+    spells = pl.DataFrame({"customer_id": np.arange(600), "duration_days": np.minimum(waits, 30), "visits": visits})
+    spells = spells.with_columns(repurchased=pl.Series(waits < 30), luck=pl.Series(rng.normal(size=600)))
+    told = importances(
+        lambda frame, features: fit_hazard(frame, features=features, rng=1, rounds=20, period_days=5.0),
+        spells.head(400),
+        spells.tail(200),
+        explain=lambda fit, frame, *, rows, rng: shap_values(fit, frame.with_columns(period=1), rows=rows, rng=rng),
+        rng=1,
+        repeats=2,
+    )
+    assert told.table["signal"].to_list() == ["visits", "luck"]
+    assert told.table["mean_size_rank"].to_list() == [1, 2]
+    assert of("visits", told)["words"] == "leaned on, and missed when left out"
 
 
 def test_few_customers_are_refused_an_interval():

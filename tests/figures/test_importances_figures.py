@@ -103,7 +103,7 @@ def test_every_rank_and_range_is_drawn_clusters_with_their_members_below():
     told = words(ax)
     names = ["2 that can stand in for each other", *(row[0] for row in ALONE)]
     assert [one for one in told if one in names] == names
-    assert "Mean and middle 90 % of 20 refits; grey: alone, among all" in told
+    assert "Middle 90 % of 20 refits; grey: each alone" in told
     assert [one for one in told if one.endswith(" %") and len(one) < 6] == ["99 %", "97 %", "96 %", "99 %", "61 %"]
     assert {"not at first", "never", "direction kept"} <= set(told)
 
