@@ -87,7 +87,7 @@ class ModelCard:
         shown = [
             f'<div class="callout{"" if is_told else " trap"}">{"".join(top)}</div>',
             html_table(_but(apart, ~last & ~section.is_in(["summary", "drift"])), title="Model card", note=note),
-            *(self._judged(one) for one in ("accuracy", "calibration")),
+            *(self._judged(one) for one in self.table.drop_nulls("n")["section"].unique(maintain_order=True)),
             self.drift._repr_html_(),
             html_table(_but(apart, last), title="Does it hold, and where not?"),
         ]

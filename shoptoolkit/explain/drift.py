@@ -182,11 +182,10 @@ def _row(column: pl.Series, kind: str, sides: Ints, units: Ints, level: float) -
     code, count = _bins(column, kind, units)
     distance, by_chance, p_value = _compare(code, count, sides, units, level)
     before, after = (column.filter(pl.Series(sides == side)).drop_nulls() for side in (0, 1))
-    words = _in_words(before, after, kind)
     missing = column.is_null().to_numpy()
     first, last, pooled = missing[sides == 0].mean(), missing[sides == 1].mean(), missing.mean()
-    if (last - first) ** 2 > pooled * distance / 2:
-        words = "share missing", f"{first:.1%}", f"{last:.1%}"
+    is_gap = before.is_empty() or after.is_empty() or (last - first) ** 2 > pooled * distance / 2
+    words = ("share missing", f"{first:.1%}", f"{last:.1%}") if is_gap else _in_words(before, after, kind)
     told: dict[str, Any] = {"feature": column.name, "kind": kind}
     told |= dict(zip(("what", "before", "after"), words, strict=True))
     told |= {"missing_before": first, "missing_after": last, "distance": distance, "by_chance": by_chance}
@@ -236,7 +235,7 @@ def _compare(code: Ints, count: int, sides: Ints, units: Ints, level: float) -> 
     covariance = own.T @ own * customers / (customers - 1)
     mean, square = float(np.trace(covariance)), float((covariance**2).sum())
     distance = float((moved**2 / pooled).sum())
-    if not mean > 0:  # the same rows on both sides
+    if mean < 1e-12 * (weight @ weight):  # the same rows of each customer on both sides
         return distance, 0.0, 1.0
     spread = np.bincount(units, weight**2)
     degrees = mean**2 / square
@@ -246,8 +245,6 @@ def _compare(code: Ints, count: int, sides: Ints, units: Ints, level: float) -> 
 
 def _in_words(before: pl.Series, after: pl.Series, kind: str) -> tuple[str, str, str]:
     """What is told of the feature, and its values before and after."""
-    if before.is_empty() or after.is_empty():
-        return "known", "no" if before.is_empty() else "yes", "no" if after.is_empty() else "yes"
     if kind == "number":
         medians, means = ([getattr(part, what)() for part in (before, after)] for what in ("median", "mean"))
         name, told = ("mean", means) if medians[0] == medians[1] else ("median", medians)
