@@ -72,7 +72,8 @@ def survival_curve(
         _dotted(ax, truth, group, 1 - pl.col("survival") if returned else "survival", end)
     ax.set(xlim=(0, end), ylim=(0, None if returned else 1), xlabel="Days since the order")
     in_percent(ax.yaxis)
-    y_label(ax, "Share who bought again" if returned else "Share not yet back")
+    share = "Share who bought again" if returned else "Share not yet back"
+    y_label(ax, f"{share}, {100 * curve.level:g} % interval, n = {curve.n:,}")
     end_labels(ax, labels)
     return ax
 
@@ -94,7 +95,7 @@ def cumulative_incidence(incidence: CumulativeIncidence, *, ax: Axes | None = No
         labels.append(_steps(ax, *columns, colour=colour, dash=dash, name=name))
     ax.set(xlim=(0, end), ylim=(0, None), xlabel="Days since the order")
     in_percent(ax.yaxis)
-    y_label(ax, f"Share ended by then, {100 * incidence.level:g} % interval")
+    y_label(ax, f"Share ended by then, {100 * incidence.level:g} % interval, n = {incidence.n:,}")
     end_labels(ax, labels)
     return ax
 
@@ -113,7 +114,7 @@ def cumulative_orders(
     duration_days, mean_cumulative_orders, drawn as thin dotted lines.
     """
     ax = _curve(curve, ax, band, until, truth, "mean_cumulative_orders")
-    ax.set(xlabel="Days since the first order")
+    ax.set(xlabel=f"Days since the first order, n = {curve.n:,}")
     return ax
 
 

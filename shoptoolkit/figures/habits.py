@@ -140,15 +140,8 @@ def affinity(affinity: Affinity, *, ax: Axes | None = None, top: int = 12) -> Ax
         x, y = place[b], place[a]
         ax.add_patch(Rectangle((x - 0.47, y - 0.46), 0.94, 0.92, facecolor=colour, edgecolor=GRID, lw=0.6))
         ink = ink_on(colour) if is_clear else MUTED
-        ax.text(
-            x,
-            y,
-            f"{row['lift']:.2f}" if row["lift"] < 9.995 else f"{row['lift']:.0f}",
-            ha="center",
-            va="center",
-            fontsize=9,
-            color=ink,
-        )
+        lift = f"{row['lift']:.{2 * (row['lift'] < 10)}f}"
+        ax.text(x, y, lift, ha="center", va="center", fontsize=9, color=ink)
     names = [str(name) for name in place]
     ax.set(
         xlim=(-0.5, len(sizes) - 0.5), ylim=(len(sizes) - 0.5, -0.5), xticks=range(len(sizes)), yticks=range(len(sizes))

@@ -93,7 +93,10 @@ def test_without_axes_a_figure_opens_new_ones(draw):
 @pytest.mark.parametrize(
     ("name", "written"),
     [
-        ("survival_curve", ["Days since the order", "Share not yet back", " %", "organic", "search", "paid"]),
+        (
+            "survival_curve",
+            ["Days since the order", "Share not yet back, 95 % interval, n = ", "organic", "search", "paid"],
+        ),
         ("spells", ["Days since the order", f" of {len(SPELLS)} customers, one line each"]),
         ("cohorts", ["Months since the first order", "who ordered in that month, %", "Jan 2025   n = "]),
         (
