@@ -22,6 +22,7 @@ from shoptoolkit.figures.style import (
     ink_on,
     look_of,
     new_axes,
+    per_so_many,
     y_label,
 )
 
@@ -126,13 +127,14 @@ def difference(
     truth: pl.DataFrame | None = None,
     since: str = "the assignment",
     mark: tuple[float, str] | None = None,
+    per: float = 1,
 ) -> Axes:
     """Draw how far arms are apart from the control by day: the line, its interval and the paler band, about 0.
 
     `curve`: `.survival` or `.orders` of `incrementality.repurchase_lift`, or `survival.survival_difference`. `until`:
     last day drawn. `truth`: columns group ("arm - control"), duration_days, difference, drawn as thin dotted lines.
     `since`: what the days are counted from. `mark`: a day and its name, such as (21, "end of the flight"), drawn as an
-    upright line.
+    upright line. `per`: orders are told per so many customers.
     """
     ax = _curve(curve, ax, band, until, truth, "difference")
     if mark:
@@ -142,6 +144,9 @@ def difference(
     ax.set(xlabel=f"Days since {since}, n = {curve.n:,}")
     if "share" in curve.estimand:
         in_percent(ax.yaxis)
+    elif per != 1:
+        told = curve.estimand.replace("per customer", f"per {per_so_many(ax.yaxis, per)}")
+        y_label(ax, f"{told.capitalize()}, {100 * curve.level:g} % interval")
     return ax
 
 

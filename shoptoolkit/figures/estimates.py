@@ -35,8 +35,9 @@ def estimates(estimates: EstimateTable, *, ax: Axes | None = None) -> Axes:
     ax.grid(True, axis="x")
     if any(row["contrast"] for row in rows):
         ax.axvline(rows[0]["measure"] == "ratio", color=FAINT, lw=1)
+    digits = _digits(rows)
     for place, row in enumerate(rows):
-        _draw(ax, place, row)
+        _draw(ax, place, row, digits if len({one["metric"] for one in rows}) == 1 else _digits([row]))
     _open_sets(ax, rows)
     names = _row_names(rows)
     ax.set(yticks=[], ylim=(len(rows) - 0.5, -0.9))
@@ -60,7 +61,7 @@ def _in_percent(row: dict) -> dict:
     return row | scaled | {"measure": "percentage points" if row["contrast"] else "%"}
 
 
-def _draw(ax: Axes, place: int, row: dict) -> None:
+def _draw(ax: Axes, place: int, row: dict, digits: int) -> None:
     right: dict[str, Any] = {"transform": ax.get_yaxis_transform(), "va": "center", "fontsize": 10.5}
     if row["truth"] is not None:
         ax.plot([row["truth"]] * 2, [place - 0.24, place + 0.24], color=INK, lw=2.2, solid_capstyle="butt", zorder=4)
@@ -69,13 +70,19 @@ def _draw(ax: Axes, place: int, row: dict) -> None:
         return
     ax.plot(row["estimate"], place, "o", ms=8, color=SERIES["blue"], mec="white", mew=1.2, zorder=6)
     ax.plot([row["low"], row["high"]], [place, place], **_BAR | ({"lw": 0} if row["set_shape"] in _OPEN else {}))
-    ax.text(1.02, place, _numbers(row).replace("-", "\u2212"), color=INK, **right)
+    ax.text(1.02, place, _numbers(row, digits).replace("-", "\u2212"), color=INK, **right)
 
 
-def _numbers(row: dict) -> str:
+def _digits(rows: list[dict]) -> int:
+    """Decimals for the numbers of these rows: two figures of the narrowest interval, one decimal up to a width of 100."""
+    known = [row for row in rows if row["verdict"] != "refused"]
+    wide = [abs(row["estimate"]) if row["low"] is None else row["high"] - row["low"] for row in known]
+    most = max((2 - math.floor(math.log10(one)) for one in wide if one > 0), default=0)
+    return min(9, max(0, most - (most > 1)))
+
+
+def _numbers(row: dict, digits: int) -> str:
     low, high = row["low"], row["high"]
-    wide = abs(row["estimate"]) if low is None else high - low
-    digits = min(9, max(1, 1 - math.floor(math.log10(wide)))) if wide > 0 else 1  # two that the interval can tell
     estimate, low, high = ("" if one is None else f"{one:,.{digits}f}" for one in (row["estimate"], low, high))
     told = {"rays": f"all but {low} to {high}", "line": "any value"}.get(row["set_shape"], f"{low} to {high}")
     return f"{estimate}  ({told})"
@@ -106,15 +113,20 @@ def _row_names(rows: list[dict]) -> list[str]:
 
 def _word(name: str, row: dict) -> str:
     if name == "metric":
-        return row["metric"].replace("_", " ").capitalize() + (f" ({row['measure']})" if row["measure"] else "")
+        return _capital(row["metric"]) + (f" ({row['measure']})" if row["measure"] else "")
     return f"{row[name]:g} days" if name == "horizon_days" and row[name] else row[name] or ""
+
+
+def _capital(name: str) -> str:
+    """As it begins a line; "revenue, EUR" keeps its capitals."""
+    return f"{name[:1].upper()}{name[1:]}".replace("_", " ")
 
 
 def _axis_name(rows: list[dict]) -> str:
     row = rows[0]
     if len({one["metric"] for one in rows}) > 1:
         return "Each row in its own measure"
-    name = row["metric"].replace("_", " ").capitalize()
+    name = _capital(row["metric"])
     is_ratio = row["contrast"] and row["measure"] == "ratio"
     if row["measure"] and not is_ratio and row["measure"].lower() not in name.lower().split():
         name += f" ({row['measure']})"

@@ -65,6 +65,8 @@ def render(drawing: object, *, argument: str, thumbnail: bool = False) -> Pictur
         `drawing` is neither Axes nor Figure.
     """
     fig = _figure_of(drawing, argument)
+    for ax in fig.axes:
+        ax.xaxis.label.set_wrap(True)  # a long one sticks out of a narrow figure, which would then be scaled down
     png = _png(fig, DPI)
     width, height = struct.unpack(">II", png[16:24])  # the IHDR chunk of every PNG
     small = _thumbnail(fig, width) if thumbnail else ""

@@ -269,7 +269,14 @@ def test_small_shares_and_large_sums_keep_their_digits_and_units():
     rows = estimates_of(
         {"group": "a", "estimate": 51234.5, "standard_error": 900.0, "metric": "revenue", "measure": "GBP"}
     )
-    assert "51,234.5" in words(figures.estimates(rows))
+    assert "51,234  (49,471 to 52,998)" in words(figures.estimates(rows))
+
+
+def test_rows_of_one_measure_share_their_decimals():
+    rows = [{"group": name, "estimate": 0.1, "standard_error": error} for name, error in (("a", 0.05), ("b", 0.01))]
+    told = words(figures.estimates(estimates_of(*rows)))
+    assert "0.100  (0.002 to 0.198)" in told
+    assert "0.100  (0.080 to 0.120)" in told
 
 
 def test_orders_with_nothing_paid_are_counted_in_words():
@@ -316,3 +323,10 @@ def test_a_price_band_is_no_formula():
 def test_nothing_to_draw_is_told():
     with pytest.raises(ValueError, match="estimates has no row; there is nothing to draw"):
         figures.estimates(EstimateTable(table=EstimateTable.from_rows([]).table))
+
+
+def test_a_currency_keeps_its_capitals_on_the_axis():
+    rows = estimates_of(
+        {"group": "a", "estimate": 2.0, "standard_error": 1.0, "metric": "revenue, EUR", "measure": None}
+    )
+    assert figures.estimates(rows).get_xlabel() == "Revenue, EUR, within 60 days\nn = 9"

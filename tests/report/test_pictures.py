@@ -8,7 +8,7 @@ from bs4 import BeautifulSoup
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from shoptoolkit.figures.style import set_style
+from shoptoolkit.figures.style import set_style, y_label
 from shoptoolkit.report import figure
 from shoptoolkit.report.pictures import PHONE_PIXELS, render
 
@@ -49,6 +49,16 @@ def test_a_wide_figure_is_drawn_again_as_narrow_as_a_phone():
     assert size_of(picture.narrow)[1] / 2 == pytest.approx(picture.height, abs=3), "as high: in the same type"
     assert not picture.is_wide
     assert list(drawing.get_size_inches()) == [7.6, 3.0], "the figure itself stays as it was"
+
+
+def test_long_names_of_the_axes_break_into_lines_on_a_phone():
+    drawing = curve()
+    drawing.axes[0].set_xlabel("Days since the order, counted from the moment of the assignment on, by whole days")
+    y_label(
+        drawing.axes[0], "Difference in the share of customers without an order since the assignment, 95 % interval"
+    )
+    picture = render(drawing, argument="ax")
+    assert 0 < size_of(picture.narrow)[0] / 2 < 430
 
 
 def test_words_that_would_run_into_each_other_keep_the_wide_figure():

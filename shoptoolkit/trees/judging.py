@@ -1,0 +1,70 @@
+"""What every fit tells when it is judged: by which segments, and on how many rows of whom.
+
+In: frames. Out: `to_judge` -> the frame; `segments` -> names and rows; `sizes` -> facts on the training and the test
+rows. A `Fact` is a section of the card, an item, and its text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import polars as pl
+
+from shoptoolkit.contract import ContractError, to_polars
+from shoptoolkit.contract.check import listed
+from shoptoolkit.contract.clock import in_words
+
+Fact = tuple[str, str, str]
+_MOST = 50  # segments by one column
+
+
+def to_judge(frame: Any, *needed: str) -> pl.DataFrame:
+    """The frame, or a ContractError where it has no rows or lacks a column without which nothing can be judged."""
+    table = to_polars(frame)
+    if absent := [name for name in needed if name not in table.columns]:
+        has = ", ".join(table.columns) or "no columns"
+        raise ContractError(f"judge: {', '.join(map(repr, absent))} missing. The frame has: {has}.")
+    if table.is_empty():
+        raise ContractError("judge: the frame has 0 rows; at least one is needed.")
+    return table
+
+
+def segments(table: pl.DataFrame, by: str | Sequence[str] | None) -> Iterator[tuple[str, pl.Series]]:
+    """All rows, as "all", then those of each value of each column of `by`, as "source = paid": names and row numbers.
+
+    Raises ContractError where a column is missing, or has more than 50 values.
+    """
+    columns = [] if by is None else listed(by, name="by")
+    for name in columns:
+        if name not in table.columns:
+            raise ContractError(f"by is {name!r}, which is missing. The frame has: {', '.join(table.columns)}.")
+        if (count := table[name].n_unique()) > _MOST:
+            raise ContractError(f"by is {name!r}, with {count:,} values, more than {_MOST}; put them in classes first.")
+    rows = table.select(pl.int_range(pl.len(), dtype=pl.Int64).alias("row")).to_series()
+    yield "all", rows
+    for name in columns:
+        value = table[name].cast(pl.String).fill_null("missing")
+        for one in value.unique().sort():
+            yield f"{name} = {one}", rows.filter(value == one)
+
+
+def sizes(train: Any, test: Any, *, id: str, time: str | None = None) -> list[Fact]:
+    """How many rows of how many customers, from when to when, in training and test, and customers in both."""
+    parts = {"training": to_polars(train), "test": to_polars(test)}
+    told: list[Fact] = []
+    for name, part in parts.items():
+        if time in part.columns and part[time].dtype.is_temporal() and part[time].count():
+            told.append(("data", f"{name} window", " to ".join(_day(part[time], end) for end in ("min", "max"))))
+        of = f" of {part[id].n_unique():,} customers" if id in part.columns else ""
+        told.append(("sample", name, f"{len(part):,} rows{of}"))
+    if all(id in part.columns for part in parts.values()):
+        later = parts["test"][id].unique()
+        both = later.is_in(parts["training"][id].unique().implode()).sum()
+        told.append(("sample", "customers in both", f"{both:,} of the {len(later):,} test customers"))
+    return told
+
+
+def _day(moments: pl.Series, end: str) -> str:
+    """The first or the last moment, in words."""
+    return in_words(getattr(moments.cast(pl.Datetime("us")), end)())
