@@ -30,9 +30,8 @@ def judge(
     """
     tables = []
     for name, inside in parts:
-        # neither the rows' order nor the customers' names decide whom the bootstrap draws
-        part = rows[inside].sort("probability", "outcome", "customer").with_row_index("row")
-        codes = part.select(pl.min("row").over("customer").rank("dense").cast(pl.Int64) - 1).to_series()
+        part = rows[inside].sort("probability", "outcome")
+        codes = _numbered(part)
         outcome, probability = part["outcome"].to_numpy(), part["probability"].to_numpy()
         about = {**words, "group": name, "level": level}
         asked: dict[str, Any] = {"part": "this part", "mend": _MEND, "rng": rng}
@@ -40,6 +39,14 @@ def judge(
         about.pop("replicates")
         tables.append(EstimateTable.from_rows(_came_true(outcome, probability, codes, about)).table)
     return EstimateTable(table=pl.concat(tables))
+
+
+def _numbered(part: pl.DataFrame) -> pl.Series:
+    """Customers by number, in an order that neither their names nor the order of their rows decide."""
+    chance, outcome = pl.col("probability"), pl.col("outcome")
+    keys = {"a": chance.sum(), "b": (chance * outcome).sum(), "c": (chance**2).sum()}
+    ranked = part.group_by("customer").agg(**keys).sort(*keys).select("customer", pl.int_range(pl.len()).alias("code"))
+    return part.join(ranked, on="customer", maintain_order="left")["code"].cast(pl.Int64)
 
 
 def _came_true(

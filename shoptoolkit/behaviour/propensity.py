@@ -277,6 +277,7 @@ class PropensityFit(Trees):
         told += [("censoring", "left out of training", f"{lost:,} rows whose outcome was not known by the split")]
         told += [("model", "trees", f"boosted trees: {self.rounds} rounds, {len(self.features)} features")]
         told += [("model", "calibration", self.calibration), ("model", "validation", self.validation)]
+        told += [("limits", "time", "other seasons or assortments than those of the test rows are not judged")]
         return told
 
     def losses(self, frame: Any) -> Floats:

@@ -75,27 +75,33 @@ class ModelCard:
 
     def _repr_html_(self) -> str:
         told = self._told()
-        first = told.filter(pl.col("section") == "summary")
-        last = pl.col("section").is_in(["stability", "limits"])
-        note = "what the model learnt from and what it is for; it describes the model, not the cause"
+        section = pl.col("section")
+        last = section.is_in(["stability", "limits"])
+        top = [
+            f"<p><b>{escape(item)}.</b> {escape(value)}</p>"
+            for _, item, value in told.filter(section == "summary").rows()
+        ]
         is_told = self.estimates.table["verdict"][0] == "ok"
-        top = "".join(f"<p><b>{escape(item)}.</b> {escape(text)}</p>" for _, item, text in first.rows())
+        note = "what the model learnt from and what it is for; it describes the model, not the cause"
+        apart = told.with_columns(pl.format("{}: {}", section.str.to_titlecase(), "item").alias("item"))
         shown = [
-            f'<div class="callout{"" if is_told else " trap"}">{top}</div>',
-            html_table(told.filter(~last, pl.col("section") != "summary"), title="Model card", note=note),
-            *(self._judged(section) for section in ("accuracy", "calibration")),
+            f'<div class="callout{"" if is_told else " trap"}">{"".join(top)}</div>',
+            html_table(_but(apart, ~last & ~section.is_in(["summary", "drift"])), title="Model card", note=note),
+            *(self._judged(one) for one in self.table.drop_nulls("n")["section"].unique(maintain_order=True)),
             self.drift._repr_html_(),
-            html_table(told.filter(last), title="Does it hold, and where not?"),
+            html_table(_but(apart, last), title="Does it hold, and where not?"),
         ]
         return "".join(shown)
 
     def _judged(self, section: str) -> str:
         """One table of estimates: every measure of all rows, and of each segment the first."""
         part = self.table.filter(pl.col("section") == section)
-        is_first = pl.col("item") == part["item"][0]
-        shown = part.filter(is_first | pl.col("group").str.ends_with("all")).sort(~is_first, maintain_order=True)
+        whole = [_group(row) for row in self.estimates.table.filter(pl.col("group") == "all").to_dicts()]
+        shown = part.filter((pl.col("item") == part["item"][0]) | pl.col("group").is_in(whole))
         note = f"rows not seen by the fit; {100 * self.level:g} % intervals, each for itself"
-        return html_table(shown.drop("section", "value"), title=section.capitalize(), note=note)
+        return html_table(
+            shown.drop("section", "value").select("group", pl.exclude("group")), title=section.capitalize(), note=note
+        )
 
     def _told(self) -> pl.DataFrame:
         """What is said in words."""
@@ -169,7 +175,7 @@ def model_card(
     facts = fit.facts(*parts)
     own = {section: [one for one in facts if one[0] == section] for section in dict.fromkeys(one[0] for one in facts)}
     stable = "not asked" if stability is None else stability.verdict
-    rows = [
+    rows: list[Any] = [
         *(("summary", item, text) for item, text in _summary(judged, moved, level)),
         ("use", "intended", intended_use),
         *(("use", "not for", text) for text in (*listed(not_for, name="not_for"), _ALWAYS)),
@@ -188,18 +194,14 @@ def _summary(judged: EstimateTable, moved: Drift, level: float) -> Iterator[tupl
     table = judged.table
     refused = table.filter(pl.col("group") == "all", pl.col("verdict") == "refused")
     if len(refused):
-        names = ", ".join(refused["metric"].unique(maintain_order=True))
+        names = ", ".join(_item(row) for row in refused.to_dicts())
         yield "Not judged", f"{names} of all rows: refused. {refused['reason'][0]}"
     gaps = table.filter(pl.col("metric") == _CALIBRATION[0], pl.col("p_value").is_not_null())
-    segments = gaps.filter(pl.col("group") != "all") if (gaps["group"] != "all").any() else gaps
-    if len(segments):
-        off = segments.filter(pl.Series(holm(segments["p_value"]) <= 1 - level))
-        told = [
-            f"{name} ({value:+.2g} {unit or ''}".rstrip() + ")"
-            for name, value, unit in off.select("group", "estimate", "measure").rows()
-        ]
-        of = f"in {len(segments)} part{'s' * (len(segments) > 1)} (Holm, level {level:g})"
-        yield "Calibration", f"what came true less forecast, {of}: " + (", ".join(told) or "no difference shown")
+    if len(gaps):
+        off = gaps.filter(pl.Series(holm(gaps["p_value"]) <= 1 - level)).to_dicts()
+        told = [f"{_group(row)} ({row['estimate']:+.2g} {row['measure'] or 'units'})" for row in off]
+        of = f"in {len(gaps)} part{'s' * (len(gaps) > 1)} (Holm, level {level:g})"
+        yield "Calibration", f"what came true less the forecast, {of}: " + (", ".join(told) or "no difference shown")
     untold = table.filter(pl.col("group") != "all", pl.col("verdict") == "refused")["group"].unique(maintain_order=True)
     if len(untold):
         yield "Too small to judge", f"{', '.join(untold)}: some or all measures refused"
@@ -214,14 +216,25 @@ def _estimates(judged: EstimateTable) -> Iterator[dict[str, Any]]:
         ("calibration", judged.table.filter(is_calibration)),
     ):
         for row in rows.to_dicts():
-            unit = "" if row["measure"] is None else f", {row['measure']}"
-            day = "" if row["horizon_days"] is None else f", day {row['horizon_days']:g}"
-            group = row["group"] if row["contrast"] is None else f"{row['contrast']}, {row['group']}"
             kept = {name: row[name] for name in ("estimate", "low", "high", "n", "reason")}
-            item = _WORDS.get(row["metric"], row["metric"].replace("_", " "))
-            yield {"section": section, "item": f"{item}{day}{unit}", "group": group, **kept}
+            yield {"section": section, "item": _item(row), "group": _group(row), **kept}
 
 
-def _table(rows: Iterable[tuple[str, str, str] | dict[str, Any]]) -> pl.DataFrame:
+def _group(row: dict[str, Any]) -> str:
+    return row["group"] if row["contrast"] is None else f"{row['contrast']}, {row['group']}"
+
+
+def _item(row: dict[str, Any]) -> str:
+    """What a row measures, in words, with its day and unit."""
+    day = "" if row["horizon_days"] is None else f", day {row['horizon_days']:g}"
+    unit = "" if row["measure"] is None else f", {row['measure']}"
+    return f"{_WORDS.get(row['metric'], row['metric'].replace('_', ' '))}{day}{unit}"
+
+
+def _but(told: pl.DataFrame, chosen: pl.Expr) -> pl.DataFrame:
+    return told.filter(chosen).drop("section")
+
+
+def _table(rows: Iterable[Any]) -> pl.DataFrame:
     told = [row if isinstance(row, dict) else dict(zip(("section", "item", "value"), row, strict=True)) for row in rows]
     return pl.DataFrame(told, schema=_TYPES)

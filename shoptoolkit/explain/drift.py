@@ -33,7 +33,8 @@ class Drift:
     """Which features have moved between training and test rows.
 
     `table`, the clearest first: feature, kind (number, flag, category), what, before, after (in words: the median, or
-    where it stayed the mean; the share of yes, or of the category whose share has changed most), missing_before,
+    where it stayed the mean; the share of yes, of the category whose share has changed most, or, where most of the
+    distance lies there, the share missing), missing_before,
     missing_after (shares), distance (sum over bins of the squared difference of shares over the pooled share: about
     the population stability index), by_chance (what it stays below with probability `level` if nothing moved), p_value,
     p_adjusted (Holm over all features), moved. `n_customers`: of both parts together; `n_shared`: in both.
@@ -64,7 +65,8 @@ class Drift:
         whom = f"{self.n_customers:,} customers ({self.n_shared:,} in both)"
         rows = f"{self.n_train:,} rows before, {self.n_test:,} after, of {whom}"
         note = f"{rows}; {_NOTE} in {100 * self.level:g} % of worlds"
-        return html_table(self.table.drop("kind", "p_value"), title="Have the features moved?", note=note, max_rows=20)
+        shown = self.table.drop("kind", "p_value", "missing_before", "missing_after")
+        return html_table(shown, title="Have the features moved?", note=note, max_rows=20)
 
 
 def drift(
@@ -179,11 +181,15 @@ def _units(parts: list[pl.DataFrame], id: str | None) -> tuple[Ints, int]:
 def _row(column: pl.Series, kind: str, sides: Ints, units: Ints, level: float) -> dict[str, Any]:
     code, count = _bins(column, kind, units)
     distance, by_chance, p_value = _compare(code, count, sides, units, level)
-    words = _in_words(*(column.filter(pl.Series(sides == side)).drop_nulls() for side in (0, 1)), kind)
+    before, after = (column.filter(pl.Series(sides == side)).drop_nulls() for side in (0, 1))
     missing = column.is_null().to_numpy()
-    lost = {"missing_before": missing[sides == 0].mean(), "missing_after": missing[sides == 1].mean()}
-    told = {"feature": column.name, "kind": kind, **dict(zip(("what", "before", "after"), words, strict=True)), **lost}
-    return told | {"distance": distance, "by_chance": by_chance, "p_value": p_value}
+    first, last, pooled = missing[sides == 0].mean(), missing[sides == 1].mean(), missing.mean()
+    is_gap = before.is_empty() or after.is_empty() or (last - first) ** 2 > pooled * distance / 2
+    words = ("share missing", f"{first:.1%}", f"{last:.1%}") if is_gap else _in_words(before, after, kind)
+    told: dict[str, Any] = {"feature": column.name, "kind": kind}
+    told |= dict(zip(("what", "before", "after"), words, strict=True))
+    told |= {"missing_before": first, "missing_after": last, "distance": distance, "by_chance": by_chance}
+    return told | {"p_value": p_value}
 
 
 def _bins(column: pl.Series, kind: str, units: Ints) -> tuple[Ints, int]:
@@ -229,7 +235,7 @@ def _compare(code: Ints, count: int, sides: Ints, units: Ints, level: float) -> 
     covariance = own.T @ own * customers / (customers - 1)
     mean, square = float(np.trace(covariance)), float((covariance**2).sum())
     distance = float((moved**2 / pooled).sum())
-    if not mean > 0:  # the same rows on both sides
+    if mean < 1e-12 * (weight @ weight):  # the same rows of each customer on both sides
         return distance, 0.0, 1.0
     spread = np.bincount(units, weight**2)
     degrees = mean**2 / square
@@ -239,8 +245,6 @@ def _compare(code: Ints, count: int, sides: Ints, units: Ints, level: float) -> 
 
 def _in_words(before: pl.Series, after: pl.Series, kind: str) -> tuple[str, str, str]:
     """What is told of the feature, and its values before and after."""
-    if before.is_empty() or after.is_empty():
-        return "known", "no" if before.is_empty() else "yes", "no" if after.is_empty() else "yes"
     if kind == "number":
         medians, means = ([getattr(part, what)() for part in (before, after)] for what in ("median", "mean"))
         name, told = ("mean", means) if medians[0] == medians[1] else ("median", medians)

@@ -16,7 +16,7 @@ import polars as pl
 
 from shoptoolkit.contract.arrays import Floats
 from shoptoolkit.contract.show import html_table
-from shoptoolkit.explain.signals import members
+from shoptoolkit.explain.signals import members, owners
 
 COLUMNS = {
     "row": pl.Int64,
@@ -126,7 +126,7 @@ class Explanation:
         """
         if self.table["error"].null_count() < len(self.table):
             raise ValueError("contributions with a Monte-Carlo error do not add up; pass signals= to explain_survival.")
-        known = {name: signals.get(name, name) for name in self.table["feature"].unique(maintain_order=True)}
+        known = owners(self.table["feature"].unique(maintain_order=True), signals)
         renamed = self.table.with_columns(pl.col("feature").replace(known))
         keys = ["row", "group", "feature", "base", "period"]
         is_one = pl.len() == 1

@@ -252,7 +252,9 @@ def _said(row: Mapping[str, Any]) -> tuple[bool | None, str]:
     leans, missed = row["permuted_low"] > 0, row["left_out_low"] > 0
     words = _WORDS[leans, missed]
     if row["left_out_high"] < 0:
-        words = "leaned on, but the forecast is better without it" if leans else "the forecast is better without it"
+        words = (
+            "leaned on, but the refit without it forecasts better" if leans else "the refit without it forecasts better"
+        )
     far = (leans or missed) and abs(row["mean_size_rank"] - row["left_out_rank"]) > APART
     if far:
         words += f"; SHAP ranks it {row['mean_size_rank']:g}, leaving it out {row['left_out_rank']:g}"

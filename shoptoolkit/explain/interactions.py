@@ -15,7 +15,7 @@ import polars as pl
 
 from shoptoolkit.contract.arrays import Floats, Ints
 from shoptoolkit.contract.show import html_table
-from shoptoolkit.explain.signals import members, signals_of
+from shoptoolkit.explain.signals import members, owners, signals_of
 from shoptoolkit.explain.survival import LOGIT
 from shoptoolkit.explain.values import read, sample_of
 
@@ -72,7 +72,8 @@ def interactions(
     signals
         Feature -> signal, whose features count as one; one not named stays by itself. None: `signals_of` the features.
     period
-        Of a hazard. None: every row at one of its periods, in turn. The period is held fixed and joins no pair.
+        Of a hazard. None: every row at one of its periods, in turn along the ranked answer. The period is held fixed
+        and joins no pair.
     cause
         Of a hazard of several causes, the one against going on.
     most
@@ -110,8 +111,8 @@ def interactions(
     ranked = np.mean([one.margin(table) for one in parts], axis=0)
     chosen, sample = sample_of(ranked, everyone, rows=rows, rng=rng)
     features = parts[0].features
-    own = signals_of(features) if signals is None else {name: signals.get(name, name) for name in features}
-    each, alone = _strengths(parts, table[chosen], own)
+    own = owners(features, signals_of(features) if signals is None else signals)
+    each, alone = _strengths(parts, table[chosen[np.argsort(ranked[chosen], kind="stable")]], own)
     told = _ranked(list(members(own)), each, alone, len(chosen))
     return Interactions(
         table=told.head(most),
@@ -119,7 +120,7 @@ def interactions(
         kind="path-dependent TreeSHAP interactions" + (", the period always known" if is_hazard else ""),
         pairs=len(told),
         n=len(chosen),
-        sample=sample + (", each at one period in turn" if len(parts) > 1 else ""),
+        sample=sample + (", each at one period, in turn along it" if len(parts) > 1 else ""),
     )
 
 

@@ -106,7 +106,7 @@ def null_importance(
     level
         One minus the chance that any signal that tells nothing is called above its null.
     explain
-        `explain(fit, frame, rows=..., rng=...)` -> Explanation, e.g. `explain_survival`.
+        `explain(fit, frame, rows=..., rng=...)` -> Explanation by feature, e.g. `explain_survival` on the logit hazard.
 
     Returns
     -------
@@ -153,7 +153,7 @@ def null_importance(
         size_of = dict(told.by_signal(slots).importance().select("feature", "mean_size").rows())
         sizes[:, replicate] = [[size_of[f"{kind}{name}"] for name in of_signal] for kind in ("", SHADOW)]
     return NullImportance(
-        table=_judged(list(of_signal), *sizes, level=level).with_columns(n=pl.lit(told.n)),
+        table=_judged(list(of_signal), *sizes, level=level).with_columns(n=pl.lit(told.n, dtype=pl.Int64)),
         draws=_draws(list(of_signal), *sizes),
         together=_together(ranks),
         level=level,

@@ -68,7 +68,8 @@ class Reasons:
     def note(self) -> str:
         """Who is typical, what the numbers are, and what they are not."""
         ratio = _SCALES[self.scale][-1]
-        told = f"\u00d7 1.50: the model's {ratio} times 1.50" if ratio else "a score ranks, it has no interval"
+        told = "a score, learnt from an experiment, ranks by what an ad may add; it has no interval"
+        told = f"in brackets the factor on the model's {ratio}" if ratio else told
         return f"Typical is {self.reference}; {told}; {self.kind}. The model, not the cause."
 
     def __repr__(self) -> str:
@@ -96,7 +97,8 @@ class Reasons:
         )
         rest = self.table.select(pl.struct("row", "period").n_unique()).item() - _SHOWN
         more = f'<p class="note">and {rest:,} more</p>' if rest > 0 else ""
-        caption = f'<div class="cap"><p><b>What moves the forecast most</b>{escape(self.note)}</p></div>'
+        title = f"What moves the {_SCALES[self.scale][1].lower()} most"
+        caption = f'<div class="cap"><p><b>{title}</b>{escape(self.note)}</p></div>'
         return f'{LAB_STYLE}<div class="table shop-table">{caption}{blocks}{more}</div>'
 
     def _item(self, told: dict[str, Any]) -> str:

@@ -39,8 +39,8 @@ class Stability:
     tells at least nine tenths of what both together tell of the sum of their contributions.
 
     A cluster's verdict is "stable" where rank_low and rank_high lie at most 2 places apart and the direction is kept in
-    at least 90 %, else "unstable" and why, or "never used". A feature's is that of its cluster, or "shares with ..."
-    the other members. `of`: "features" or "signals".
+    at least 90 %, else "unstable" and why, or "never used". A feature that shares a cluster "shares with ..." the
+    others; one by itself is stable where it is so among features or among clusters. `of`: "features" or "signals".
     """
 
     table: pl.DataFrame
@@ -61,12 +61,16 @@ class Stability:
         if used.is_empty():
             return f"{lead}, the model uses none of its {self.of}."
         together = " (those that can stand in for each other counted as one)"
-        most = f"the {len(used)} most important {self.of}{together if len(self.clusters) < len(self.table) else ''}"
+        most, does, do = f"{len(used)} most important {self.of}", "keep", "keep"
+        if len(used) == 1:
+            most, does, do = f"most important {self.of[:-1]}", "keeps", "does not keep"
+        most = f"the {most}{together if len(self.clusters) < len(self.table) else ''}"
         if held == len(used):
-            return f"{lead}, {most} keep rank and direction."
+            return f"{lead}, {most} {does} rank and direction."
         failed = used.filter(pl.col("verdict") != "stable").select("cluster", "verdict").rows()
         told = "; ".join(f"{name} ({why.removeprefix('unstable: ')})" for name, why in failed)
-        return f"{lead}, {held} of {most} keep rank and direction. Not stable: {told}."
+        few = f"{held or 'none'} of {most}" if len(used) > 1 else most
+        return f"{lead}, {few} {do} rank and direction. Not stable: {told}."
 
     def __repr__(self) -> str:
         lead = f"Stability over {self.replicates} refits ({self.n_customers:,} customers drawn anew)"
@@ -139,6 +143,19 @@ def stability(
     References
     ----------
     Field and Welsh (2007), JRSS B 69, 369-390 (bootstrap of clusters).
+
+    Examples
+    --------
+    >>> from shoptoolkit.survival import fit_hazard
+    >>> visits, came = np.arange(400) % 7, (np.arange(400) * 37) % 60 + 1.0
+    >>> spells = pl.DataFrame({"customer_id": np.arange(400), "duration_days": came / (1 + visits), "visits": visits,
+    ...                        "repurchased": came < 50, "luck": (np.arange(400) * 11) % 13})
+    >>> def explained(fit, frame, *, rows, rng):
+    ...     return shap_values(fit, frame.with_columns(period=1), rows=rows, rng=rng)
+    >>> told = stability(lambda frame: fit_hazard(frame, rng=1, rounds=9), spells, replicates=3, rng=1,
+    ...                  explain=explained, top=1)
+    >>> told.verdict
+    'Over 3 refits with other customers, the most important feature keeps rank and direction.'
     """
     check_level(level)
     check_number("replicates", replicates, least=2, whole=True)
@@ -245,7 +262,7 @@ def _verdict(row: Mapping[str, Any]) -> str:
     if row["largest"] == 0:
         return "never used"
     low, high, kept = row["rank_low"], row["rank_high"], row["sign_agreement"]
-    faults = [f"rank {low:g} to {high:g}"] if high - low > PLACES else []
+    faults = [f"rank {low:.0f} to {high:.0f}"] if high - low > PLACES else []
     if kept is None:
         faults.append("not used by the first fit")
     elif kept < KEPT:
@@ -274,11 +291,12 @@ def _together(
 
 
 def _shared(table: pl.DataFrame, clusters: pl.DataFrame) -> pl.DataFrame:
-    """With the verdict of its cluster, or the others in it, beside each feature."""
-    words = {name: verdict for (name, *rest), verdict in clusters.select("members", "verdict").rows() if not rest}
-    for group in clusters["members"].to_list():
-        if len(group) > 1:
-            words |= {name: f"shares with {', '.join(one for one in group if one != name)}" for name in group}
+    """Beside each feature the others of its cluster; one by itself holds where it does among the clusters."""
+    own, words = dict(table.select("feature", "verdict").rows()), {}
+    for group, verdict in clusters.select("members", "verdict").rows():
+        for name in group:
+            rest = ", ".join(one for one in group if one != name)
+            words[name] = f"shares with {rest}" if rest else verdict if verdict == "stable" else own[name]
     return table.with_columns(verdict=pl.col("feature").replace_strict(words, return_dtype=pl.String))
 
 

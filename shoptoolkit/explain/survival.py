@@ -16,8 +16,8 @@ import polars as pl
 from shoptoolkit.contract.arrays import Floats, Ints
 from shoptoolkit.contract.check import choose
 from shoptoolkit.explain.explanation import Explanation, categories_of, cells_of, long
-from shoptoolkit.explain.shapley import shapley
-from shoptoolkit.explain.signals import members, signals_of
+from shoptoolkit.explain.shapley import Shares, shapley
+from shoptoolkit.explain.signals import members, owners, signals_of
 from shoptoolkit.explain.values import add_up, read, sample_of
 
 LOGIT, LOG = "logit hazard", "log survival"
@@ -124,12 +124,27 @@ def explain_survival(
     References
     ----------
     Lundberg et al. (2020), Nature Machine Intelligence 2, 56-67; permutations: see `shoptoolkit.explain.shapley`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import polars as pl
+    >>> from shoptoolkit.survival import fit_hazard
+    >>> rng = np.random.default_rng(1)
+    >>> visits = rng.poisson(3, 500)
+    >>> came = rng.geometric(0.01 * (1 + visits))
+    >>> spells = pl.DataFrame({"customer_id": np.arange(500), "duration_days": np.minimum(came, 60),
+    ...                        "repurchased": came <= 60, "visits": visits})
+    >>> told = explain_survival(fit_hazard(spells, rng=1, rounds=20), spells.head(1), periods=[1, 2])
+    >>> told.table.select("row", "period", "feature", "shown").rows()
+    [(0, 1, 'visits', '4'), (0, 2, 'visits', '4')]
     """
     asked = _checked(fit, scale, periods, cause, rng, permutations=permutations, background=background)
     table, group = read(frame, by)
     rng = None if rng is None else np.random.default_rng(rng)
     held = fit.over(asked if scale == LOGIT else range(1, asked[-1] + 1), cause=cause)
-    owner = _owners(held.features, signals, by_default=scale == LOG)
+    default = signals_of(held.features) if scale == LOG else {}
+    owner = owners(held.features, default if signals is None else signals)
     matrix = held.read(table)
     ranked = held.log_staying(matrix).sum(axis=1)
     chosen, sample = sample_of(ranked, group, rows=rows, rng=rng)
@@ -140,15 +155,8 @@ def explain_survival(
             contributions, base, error = _by_trees(held, matrix[chosen], owner, bar.update)
         else:
             drawn = sample_of(ranked, pl.repeat("all", len(table), eager=True), rows=background, rng=rng)[0]
-            shares = shapley(
-                lambda read: np.cumsum(held.log_staying(read), axis=1)[:, np.array(asked) - 1],
-                matrix[chosen],
-                matrix[drawn],
-                _places(owner),
-                permutations=permutations,
-                rng=np.random.default_rng(rng),
-                done=bar.update,
-            )
+            walk = {"permutations": permutations, "rng": np.random.default_rng(rng), "done": bar.update}
+            shares = _by_walks(held, asked, matrix[chosen], matrix[drawn], owner, **walk)
             walks = f"{len(drawn)} background rows, {shares.orders} orders each"
             kind = f"interventional permutation Shapley by signal, {walks}"
             contributions, error = shares.contributions, shares.errors
@@ -171,6 +179,8 @@ def _checked(
 ) -> list[int]:
     """The periods asked; raises an error for a number that is none, or that does not go with the scale."""
     choose("scale", scale, (LOGIT, LOG))
+    if isinstance(periods, Integral):
+        raise TypeError(f"periods is {periods}; it must be a list of whole numbers, e.g. [{periods}].")
     asked = list(range(1, fit.periods + 1)) if periods is None else sorted(set(periods))
     if not asked or not all(isinstance(one, Integral) and 1 <= one <= fit.periods for one in asked):
         allowed = f"whole numbers from 1 to {fit.periods}, or be None for all"
@@ -185,13 +195,6 @@ def _checked(
         if not isinstance(counts[name], Integral) or counts[name] < least:
             raise ValueError(f"{name} is {counts[name]!r}; it must be a whole number of at least {least}.")
     return asked
-
-
-def _owners(features: Sequence[str], signals: Mapping[str, str] | None, *, by_default: bool) -> dict[str, str]:
-    """Feature -> signal."""
-    if signals is None:
-        return signals_of(features) if by_default else {name: name for name in features}
-    return {name: signals.get(name, name) for name in features}
 
 
 def _places(owner: Mapping[str, str]) -> Ints:
@@ -213,6 +216,16 @@ def _by_trees(
         bases.append(base)
         done(len(told))
     return np.concatenate(added), np.concatenate(bases), None
+
+
+def _by_walks(
+    held: Held, asked: Sequence[int], rows: Any, background: Any, owner: Mapping[str, str], **walk: Any
+) -> Shares:
+    """What each signal adds to log S at the end of the periods asked."""
+    ends = np.array(asked) - 1
+    return shapley(
+        lambda read: np.cumsum(held.log_staying(read), axis=1)[:, ends], rows, background, _places(owner), **walk
+    )
 
 
 def _bar(rows: int, shown: bool) -> Any:

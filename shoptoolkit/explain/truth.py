@@ -17,6 +17,7 @@ from shoptoolkit.explain.null import NullImportance
 
 _ROLES = ("driver", "proxy", "none")
 _NEEDED = ("signal", "role", "because")
+_TOGETHER = 0.1  # a rank correlation below this explains no credit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -107,14 +108,16 @@ def _planted(drivers: Any) -> pl.DataFrame:
 
 
 def _partner(signal: str, table: pl.DataFrame, together: pl.DataFrame) -> str | None:
-    """The driver that goes most with a signal."""
+    """The driver that goes most with a signal, if any does."""
     names = table.filter(pl.col("role") == "driver", pl.col("signal") != signal)["signal"]
-    some = together.filter(pl.col("signal") == signal, pl.col("other").is_in(names.implode()))
+    some = together.filter(
+        pl.col("signal") == signal, pl.col("other").is_in(names.implode()), pl.col("correlation") >= _TOGETHER
+    )
     return str(some.sort(-pl.col("correlation"), "other")["other"][0]) if len(some) else None
 
 
 def _verdict(row: Mapping[str, Any], partner: str | None) -> str:
-    with_whom = f"; goes with {partner}" if partner else ""
+    with_whom = f"; goes with {partner or 'no driver'}"
     return {
         ("driver", True): "found",
         ("driver", False): "missed: not above its null",

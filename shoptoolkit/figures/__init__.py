@@ -16,6 +16,7 @@ from shoptoolkit.figures.explain import beeswarm, importance_bar, reliability, w
 from shoptoolkit.figures.forecasts import backtest, backtest_pit, cohort_forecast, earliest_return
 from shoptoolkit.figures.habits import affinity, lifecycle, rhythm
 from shoptoolkit.figures.hazard import hazard
+from shoptoolkit.figures.importances import importances, stability
 from shoptoolkit.figures.incrementality import lift_over_time
 from shoptoolkit.figures.null import null_importance
 from shoptoolkit.figures.over_time import importance_over_time, interactions
@@ -47,6 +48,7 @@ __all__ = [
     "importance_bar",
     "importance_over_time",
     "interactions",
+    "importances",
     "lifecycle",
     "lift_over_time",
     "null_importance",
@@ -59,6 +61,7 @@ __all__ = [
     "rhythm",
     "set_style",
     "spells",
+    "stability",
     "survival_curve",
     "targeting_curve",
     "transitions",

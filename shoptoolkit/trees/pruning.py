@@ -20,6 +20,14 @@ from shoptoolkit.contract.arrays import Floats, Ints
 _AS_BEFORE = ("base_weights", "default_left", "loss_changes", "split_conditions", "split_type")
 _READ = (*_AS_BEFORE, "split_indices", "sum_hessian", "left_children", "right_children")
 _NO_PARENT = 2**31 - 1  # what XGBoost writes as the parent of a root
+_LISTS = ("categories", "categories_nodes", "categories_segments", "categories_sizes")
+_NOTHING: dict[str, Any] = {  # a leaf of 0; without trees, xgboost 3.2 takes the base for a margin, whatever its scale
+    **{name: [0.0] for name in ("base_weights", "loss_changes", "split_conditions", "sum_hessian")},
+    **{name: [0] for name in ("default_left", "split_type", "split_indices")},
+    **{name: [] for name in _LISTS},
+    **{"left_children": [-1], "right_children": [-1], "parents": [_NO_PARENT]},
+    "tree_param": {"num_deleted": "0", "num_nodes": "1", "size_leaf_vector": "1"},
+}
 
 
 def held(booster: Any, *, feature: int, value: float, nthread: int) -> Any:
@@ -52,6 +60,8 @@ def _loaded(model: dict[str, Any], trees: list[dict[str, Any]], info: Any, featu
     """A booster of these trees; those of a part count as one round."""
     import xgboost
 
+    if not trees:
+        trees, info = [{**_NOTHING}], [0]
     learner = dict(model["learner"])
     width = str(int(learner["learner_model_param"]["num_feature"]) - 1)
     learner["learner_model_param"] = {**learner["learner_model_param"], "num_feature": width}
@@ -62,7 +72,7 @@ def _loaded(model: dict[str, Any], trees: list[dict[str, Any]], info: Any, featu
     boosted = {**learner["gradient_booster"]["model"], "trees": trees, "tree_info": list(map(int, info))}
     boosted["gbtree_model_param"] = {**boosted["gbtree_model_param"], "num_trees": str(len(trees))}
     if len(trees) < boosted["iteration_indptr"][-1]:
-        boosted["iteration_indptr"] = [0, len(trees)] if trees else [0]
+        boosted["iteration_indptr"] = [0, len(trees)]
     learner["gradient_booster"] = {**learner["gradient_booster"], "model": boosted}
     return xgboost.Booster(
         {"nthread": nthread}, model_file=bytearray(json.dumps({**model, "learner": learner}), "ascii")
@@ -126,7 +136,7 @@ def _categories(tree: dict[str, Any], before: list[int]) -> dict[str, list[int]]
         return {}
     starts = dict(zip(tree["categories_nodes"], tree["categories_segments"], strict=True))
     sizes = dict(zip(tree["categories_nodes"], tree["categories_sizes"], strict=True))
-    told: dict[str, list[int]] = {f"categories{part}": [] for part in ("", "_nodes", "_segments", "_sizes")}
+    told: dict[str, list[int]] = {name: [] for name in _LISTS}
     for place, old in enumerate(before):
         if old in starts:
             told["categories_nodes"].append(place)

@@ -20,6 +20,7 @@ SPEC = FeatureSpec(windows_days=(1, 7, 28, 364), sources=("organic", "search", "
 HILLSTROM = ("recency_months", "history", "history_segment", "mens", "womens", "newbie", "zip_code", "channel")
 BEFORE = [f"pre_{name}" for name in (*_OF_ORDERS, *_OF_ROWS, *HILLSTROM, *SPEC.columns)]
 OURS = [*SPEC.columns, *SESSION, *BEFORE, "waited_days", "period", "days_as_customer", "first_source"]
+OURS += [f"{name}_days_28d" for name in ("purchase", "watch", "refund", "view", "visit", "ad")]
 UNSAID = re.compile(r"[{}_]|None|nan|  | ,| ;|\.$|\b1 (?!surroundings)\w+s\b|: :|days days")
 CAUSAL = re.compile(r"because|cause|leads|drives|due to|effect|makes|impact|thanks|drove|led ", re.IGNORECASE)
 

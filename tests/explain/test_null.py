@@ -224,7 +224,7 @@ def test_signals_that_tell_nothing_are_rarely_above(certify):
         found = null_importance(refit, frame, replicates=19, rng=seed)
         return [not found.table.filter(pl.col("signal") != "driver")["is_above"].any()]
 
-    certify(hits_of, level=0.95, worlds=60)
+    certify(hits_of, level=0.95, worlds=50)
 
 
 def test_the_result_says_what_it_is():

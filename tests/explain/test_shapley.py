@@ -109,13 +109,13 @@ def test_parts_of_rows_are_told_as_the_whole(monkeypatch):
 
 def test_an_answer_that_is_not_finite_is_refused():
     rows, background = draws()
-    with pytest.raises(ValueError, match="the answer is -inf for some rows .*Explain earlier periods"):
+    with pytest.raises(ValueError, match=r"the answer is -inf for some rows .*Explain earlier periods"):
         shapley(lambda rows: np.full((len(rows), 1), -np.inf), rows, background, PLAYERS, permutations=2, rng=1)
 
 
 @pytest.mark.certify
 def test_the_monte_carlo_error_covers(certify):
-    """With the defaults of `explain_survival`; fewer orders tell the error right in the mean square, but less surely."""
+    """With the defaults of `explain_survival`; fewer orders tell it right in the mean square, but less surely."""
     rows, background = draws(rows=1, background=50)
     exact = brute_force(tangled, rows[0], background, PLAYERS)[:, :6]
 

@@ -211,6 +211,13 @@ def test_verdicts_say_why():
     assert "features (those that can stand in for each other counted as one) keep" in told.verdict
 
 
+def test_none_that_holds_is_told_as_none():
+    noise = WORLD.with_columns(y=pl.lit(np.random.default_rng(7).normal(size=len(WORLD))))
+    told = {top: stability(refit, noise, replicates=20, rng=1, top=top).verdict for top in (1, 3)}
+    assert "the most important feature does not keep rank and direction. Not stable: " in told[1]
+    assert "none of the 3 most important features keep rank and direction. Not stable: " in told[3]
+
+
 def test_a_feature_used_by_some_refits_only_is_unstable():
     calls = []
     lean = Slopes(np.array([1.0, 1, 0, 0]), np.zeros(4))

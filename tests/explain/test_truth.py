@@ -41,7 +41,7 @@ def found(**sizes):
         n=pl.lit(100),
     )
     near = {("ads", "orders"): 0.8, ("spend", "watching"): 0.7, ("ads", "refunds"): 0.9}
-    pairs = [(a, b, near.get((a, b), 0.1)) for a in names for b in names if a != b]
+    pairs = [(a, b, near.get((a, b), 0.05)) for a in names for b in names if a != b]
     return NullImportance(
         table=table.sort("mean_size", descending=True),
         draws=pl.DataFrame(),
@@ -98,7 +98,9 @@ def test_without_non_drivers_the_sentence_speaks_of_drivers_alone():
     )
     alone = compare_with_truth(found(ads=9), PLANTED)
     assert alone.sentence == "0 of 1 signals that were not planted get nothing"
-    assert verdicts(alone) == {"ads": "credited though not planted"}
+    assert verdicts(alone) == {"ads": "credited though not planted; goes with no driver"}
+    apart = compare_with_truth(found(orders=9, refunds=5), PLANTED)
+    assert verdicts(apart)["refunds"] == "credited though not planted; goes with no driver"
 
 
 def test_other_names_are_mapped_and_unknown_signals_stay():

@@ -199,6 +199,10 @@ class HazardFit(Trees):
         parts = against_going_on(self._told(frame, pred_contribs=True), self.causes, cause)
         return parts[:, :-1], parts[:, -1]
 
+    def explain_pairs(self, frame: Any, *, cause: str | None = None) -> Floats:
+        """TreeSHAP interactions of `margin`: rows x features x features; a pair stands twice, each time half."""
+        return against_going_on(self._told(frame, pred_interactions=True), self.causes, cause)[:, :-1, :-1]
+
     def at(self, period: int, *, cause: str | None = None) -> HazardAt:
         """The hazard of one period (1, 2, ...), held fixed: no feature any more. Of several causes, name one.
 
@@ -234,7 +238,7 @@ class HazardFit(Trees):
         names = spell_names(id=self.id, duration=duration, repurchased=repurchased, entry=entry, weight=weight)
         return losses(
             frame,
-            {**names, cause: "cause"},
+            {**names, cause: "cause", "started_at": "started_at"},
             features=self.features[:-1],
             causes=self.causes,
             encode=lambda table: matrix(self.encode(_timed(table)))[:, :-1],

@@ -14,8 +14,11 @@ import polars as pl
 
 from shoptoolkit.contract import EstimateTable, refused_row, to_polars
 from shoptoolkit.contract.check import check_level, check_span
-from shoptoolkit.survival.accuracy import brier, calibration, concordance
-from shoptoolkit.survival.curves import kaplan_meier
+from shoptoolkit.survival.accuracy import brier, concordance
+from shoptoolkit.survival.accuracy.calibration import came_true
+from shoptoolkit.survival.accuracy.censoring import Followed, follow
+from shoptoolkit.survival.accuracy.scores import survival_at
+from shoptoolkit.survival.risk import spell_names
 from shoptoolkit.trees.judging import Fact, segments, sizes, to_judge
 
 if TYPE_CHECKING:
@@ -59,31 +62,37 @@ def judge(
 def _day(fit: HazardFit, spells: pl.DataFrame) -> float:
     """The last end of a period learnt to which at least half of those still waiting are watched."""
     ends = fit.period_days * np.arange(1, fit.periods + 1)
-    lost = spells.with_columns(repurchased=~pl.col("repurchased"))
-    if not lost["repurchased"].any():
-        return float(ends[-1])
-    share = kaplan_meier(lost, id=_SPELL).at((ends * (1 - 1e-9)).tolist())["survival"].fill_null(0).to_numpy()
-    return float(max(ends[share >= 0.5], default=ends[0]))
+    if not spells["repurchased"].any():
+        return float(ends[0])
+    sample = _followed(spells, 0.95)
+    return max(
+        (float(one) for one in ends if one <= sample.end and sample.share[sample.at(one)] >= 0.5), default=ends[0]
+    )
+
+
+def _followed(spells: pl.DataFrame, level: float) -> Followed:
+    names = spell_names(id=_SPELL, duration="duration_days", repurchased="repurchased")
+    return follow(spells, train=None, ties="exact", level=level, cluster=_cluster(spells), names=names)
+
+
+def _cluster(spells: pl.DataFrame) -> str | None:
+    """The column of the customers, where one has several spells."""
+    return "customer_id" if spells["customer_id"].is_duplicated().any() else None
 
 
 def _part(
     spells: pl.DataFrame, predicted: pl.DataFrame, name: str, day: float, level: float
 ) -> Iterator[dict[str, Any]]:
     if reason := _few(spells, day):
-        common: dict[str, Any] = {
-            "question": _QUESTION,
-            "estimand": "spells not seen by the fit",
-            "method": "weighted by 1/G",
-        }
-        common |= {"group": name, "horizon_days": day, "n": len(spells)}
+        common: dict[str, Any] = {"question": _QUESTION, "estimand": "spells not seen by the fit", "group": name}
+        common |= {"method": "weighted by 1/G", "horizon_days": day, "n": len(spells)}
         yield from (refused_row(reason=reason, level=level, metric=metric, **common) for metric in _METRICS)
         return
-    how: dict[str, Any] = {"level": level, "id": _SPELL}
-    if spells["customer_id"].is_duplicated().any():
-        how["cluster"] = "customer_id"
+    how: dict[str, Any] = {"level": level, "id": _SPELL, "cluster": _cluster(spells)}
     ranks = concordance(spells, score=_RISK, kind="uno", horizon_days=day, **how)
-    told = [ranks, brier(spells, predicted, days=day, **how)]
-    told.append(calibration(spells, predicted, horizon_days=day, groups=1, **how).overall)
+    sample = _followed(spells, level)
+    surviving = survival_at(predicted, sample.table, np.array([day]), _SPELL)[0]
+    told = (ranks, brier(spells, predicted, days=day, **how), came_true(sample, day, surviving, level))
     for row in pl.concat(one.table for one in told).to_dicts():
         yield row | {"question": _QUESTION, "group": name} | (_come_back(row) if row["metric"] == _METRICS[2] else {})
 
