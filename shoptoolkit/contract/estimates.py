@@ -57,7 +57,7 @@ class EstimateTable:
         notes = told["estimand"] + [f"{100 * level:g} % intervals" for level in told["level"]]
         if len(told["measure"]) == 1:  # one unit for all stands in the note
             shown.remove("measure")
-            notes.append(f"in {told['measure'][0]}")
+            notes += [f"in {unit}" for unit in told["measure"] if unit != "share"]
         telling = self._telling()
         if "estimand" in telling:
             notes = notes[len(told["estimand"]) :]

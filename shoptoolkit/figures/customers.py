@@ -10,7 +10,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from shoptoolkit.figures.style import FAINT, INK, SERIES, TIDE, end_labels, in_percent, new_axes, plain_numbers, y_label
+from shoptoolkit.figures.style import (
+    FAINT,
+    INK,
+    MUTED,
+    SERIES,
+    TIDE,
+    end_labels,
+    in_percent,
+    new_axes,
+    plain_numbers,
+    y_label,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -55,7 +66,7 @@ def orders_forecast(
     if fitted_until is not None:
         ax.axvline(fitted_until, color=FAINT, linewidth=1)
         place: dict[str, Any] = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points"}
-        ax.annotate("forecast", (fitted_until, 0.02), (5, 0), color=FAINT, **place)
+        ax.annotate("forecast", (fitted_until, 0.02), (5, 0), color=MUTED, **place)
     ax.set(xlim=(0, float(days[-1])), ylim=(0, None), xlabel=f"Days since {since}" if since else "Days")
     plain_numbers(ax.yaxis)
     y_label(ax, what)

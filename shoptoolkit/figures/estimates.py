@@ -24,10 +24,10 @@ _BESIDE = 12  # letters of a name that may stand beside its row
 def estimates(estimates: EstimateTable, *, ax: Axes | None = None) -> Axes:
     """Draw one row per estimate: a dot with its interval, an upright tick at the truth, refusals in words.
 
-    The numbers stand at the right; the x axis carries the measure. A line at zero (at one for
+    The numbers stand at the right; the x axis carries the measure, shares in percent. A line at zero (at one for
     ratios) is drawn for contrasts. Long names stand above their rows, so that they leave room for the intervals.
     """
-    rows = estimates.table.to_dicts()
+    rows = [_in_percent(row) for row in estimates.table.to_dicts()]
     if not rows:
         raise ValueError("estimates has no row; there is nothing to draw.")
     ax = new_axes(ax, figsize=(7.6, max(2.0, 0.55 * len(rows) + 1.1)))
@@ -53,6 +53,14 @@ def estimates(estimates: EstimateTable, *, ax: Axes | None = None) -> Axes:
     return ax
 
 
+def _in_percent(row: dict) -> dict:
+    """A share, or a difference of shares, as people read it."""
+    if row["measure"] != "share":
+        return row
+    scaled = {name: None if row[name] is None else 100 * row[name] for name in ("estimate", "low", "high", "truth")}
+    return row | scaled | {"measure": "percentage points" if row["contrast"] else "%"}
+
+
 def _draw(ax: Axes, place: int, row: dict, digits: int) -> None:
     right: dict[str, Any] = {"transform": ax.get_yaxis_transform(), "va": "center", "fontsize": 10.5}
     if row["truth"] is not None:
@@ -66,10 +74,10 @@ def _draw(ax: Axes, place: int, row: dict, digits: int) -> None:
 
 
 def _digits(rows: list[dict]) -> int:
-    """Decimals for the numbers of these rows: three figures of the widest interval, two of the narrowest."""
+    """Decimals for the numbers of these rows: two figures of the widest interval, one at least of the narrowest."""
     known = [row for row in rows if row["verdict"] != "refused"]
     wide = [abs(row["estimate"]) if row["low"] is None else row["high"] - row["low"] for row in known]
-    sizes = sorted(2 - math.floor(math.log10(one)) for one in wide if one > 0)
+    sizes = sorted(1 - math.floor(math.log10(one)) for one in wide if one > 0)
     return min(9, max(0, sizes[0], sizes[-1] - 1)) if sizes else 0
 
 
@@ -97,7 +105,10 @@ def _row_names(rows: list[dict]) -> list[str]:
         for name, row in zip(names, rows):
             told.setdefault(name, set()).add(row[one])
         names = [(*name, _word(one, row)) if len(told[name]) > 1 else name for name, row in zip(names, rows)]
-    return [", ".join(filter(None, name)) or row["contrast"] or row["group"] for name, row in zip(names, rows)]
+    is_one = len({row["n"] for row in rows}) == 1  # it stands below
+    called = [", ".join(filter(None, name)) or row["contrast"] or row["group"] for name, row in zip(names, rows)]
+    called = [name.replace(" - ", " \u2212 ") for name in called]
+    return [name if is_one or row["n"] is None else f"{name}, n = {row['n']:,}" for name, row in zip(called, rows)]
 
 
 def _word(name: str, row: dict) -> str:
@@ -120,8 +131,9 @@ def _axis_name(rows: list[dict]) -> str:
     if row["measure"] and not is_ratio and row["measure"].lower() not in name.lower().split():
         name += f" ({row['measure']})"
     if row["horizon_days"]:
-        name += f", counting at most {row['horizon_days']:g} days"
+        name += f", {'counting at most' if 'days' in row['metric'] else 'within'} {row['horizon_days']:g} days"
     if row["contrast"]:
         name = f"{'Ratio' if is_ratio else 'Difference'}: {name[0].lower()}{name[1:]}"
-    is_known = any(row["truth"] is not None for row in rows)
-    return f"{name}{'; upright tick: the truth' if is_known else ''}"
+    below = [f"n = {row['n']:,}"] if row["n"] is not None and len({one["n"] for one in rows}) == 1 else []
+    below += ["upright tick: the truth"] if any(one["truth"] is not None for one in rows) else []
+    return "\n".join(filter(None, (name, "; ".join(below))))

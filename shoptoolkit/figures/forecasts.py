@@ -38,7 +38,7 @@ def cohort_forecast(
     ax.annotate("forecast", (len(fit.observed), 0.97), (5, 0), textcoords="offset points", color=MUTED, fontsize=10)
     ax.set(xlim=(0, until), ylim=(0, 1.02), xlabel=f"{unit} since the start")
     in_percent(ax.yaxis)
-    y_label(ax, "Share still under contract")
+    y_label(ax, f"Share still under contract, n = {fit.n:,}")
     end_labels(ax, [(float(until), fan["share"][-1], {"sbg": "sBG", "bdw": "BdW"}[fit.model], blue)])
     return ax
 

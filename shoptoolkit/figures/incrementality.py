@@ -37,7 +37,7 @@ def lift_over_time(over: OverTime, *, ax: Axes | None = None, truth: float | Non
     last = told.row(-1, named=True)
     reach = 1.6 * max(abs(last["low"]), abs(last["high"]))
     ax.set(ylim=(-reach, reach), xlim=(0, last["n"]), xlabel="Customers whose whole window has passed")
-    ax.xaxis.set_major_formatter(lambda n, _: f"{n:,.0f}".replace(",", "\u2009"))
+    ax.xaxis.set_major_formatter(lambda n, _: f"{n:,.0f}")
     metric = over.metric.replace("_", " ")
     said = f"{metric} per {per_so_many(ax.yaxis, per)}"
     y_label(ax, f"Effect so far, {said}, {100 * over.level:g} % intervals")

@@ -133,13 +133,13 @@ def in_percent(axis: Any) -> None:
 
 
 def plain_numbers(axis: Any) -> None:
-    """Tick labels as people write them: 0.1, 10, 1 000."""
+    """Tick labels as people write them: 0.1, 10, 1,000."""
     from matplotlib.ticker import FuncFormatter
 
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}".replace(",", "\u2009")))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
 
 
 def ink_on(colour: Sequence[float]) -> str:
-    """Dark or white ink, whichever reads better on a cell (relative luminance, WCAG)."""
+    """Dark or white ink on a cell: what its worse reading, of light page and dark, is better for (luminance, WCAG)."""
     red, green, blue = ((c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4) for c in colour[:3])
-    return INK if 0.2126 * red + 0.7152 * green + 0.0722 * blue > 0.21 else "#ffffff"
+    return INK if 0.2126 * red + 0.7152 * green + 0.0722 * blue > 0.28 else "#ffffff"

@@ -61,7 +61,7 @@ def test_when_to_remind_rests_on_a_forecast_and_a_bound_that_were_checked(series
     page = series["20_repurchase_retention"]
     for check in ("Placebo", "Forecast", "Known truth"):
         assert f'{check} <em class="pass">' in page, check
-    first, gone = re.search(r"reminder before day (\d+)</b> after an order; from day (\d+) of silence", page).groups()
+    first, gone = re.search(r"reminder before day (\d+)</b> after an order; after (\d+) days of silence", page).groups()
     assert 5 < int(first) < 30 < int(gone) <= 180
     assert UNANSWERED not in page
 

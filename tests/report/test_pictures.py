@@ -81,3 +81,14 @@ def test_the_page_gives_phones_the_narrow_one_and_no_one_else():
     wide = BeautifulSoup(figure(months(), title="It fades", alt="A map").html, "html.parser")
     assert not wide.find("picture")
     assert wide.select_one(".pic.wide")["tabindex"] == "0"
+
+
+def test_slanted_names_may_stand_close_as_long_as_they_keep_apart():
+    def drawn(rotation):
+        drawing = Figure((7.6, 3.0))
+        ax = drawing.add_subplot()
+        ax.set_xticks(range(9), ["purchase"] * 9, rotation=rotation, ha="right")
+        return render(drawing, argument="ax")
+
+    assert drawn(40).narrow
+    assert not drawn(0).narrow
