@@ -74,11 +74,11 @@ def _draw(ax: Axes, place: int, row: dict, digits: int) -> None:
 
 
 def _digits(rows: list[dict]) -> int:
-    """Decimals for the numbers of these rows: two figures of the narrowest interval, one decimal up to a width of 100."""
+    """Decimals for the numbers of these rows: two figures of the widest interval, one at least of the narrowest."""
     known = [row for row in rows if row["verdict"] != "refused"]
     wide = [abs(row["estimate"]) if row["low"] is None else row["high"] - row["low"] for row in known]
-    most = max((2 - math.floor(math.log10(one)) for one in wide if one > 0), default=0)
-    return min(9, max(0, most - (most > 1)))
+    sizes = sorted(1 - math.floor(math.log10(one)) for one in wide if one > 0)
+    return min(9, max(0, sizes[0], sizes[-1] - 1)) if sizes else 0
 
 
 def _numbers(row: dict, digits: int) -> str:
