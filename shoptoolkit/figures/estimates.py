@@ -74,10 +74,10 @@ def _draw(ax: Axes, place: int, row: dict, digits: int) -> None:
 
 
 def _digits(rows: list[dict]) -> int:
-    """Decimals for the numbers of these rows: three figures of the widest interval, two of the narrowest."""
+    """Decimals for the numbers of these rows: two figures of the widest interval, one at least of the narrowest."""
     known = [row for row in rows if row["verdict"] != "refused"]
     wide = [abs(row["estimate"]) if row["low"] is None else row["high"] - row["low"] for row in known]
-    sizes = sorted(2 - math.floor(math.log10(one)) for one in wide if one > 0)
+    sizes = sorted(1 - math.floor(math.log10(one)) for one in wide if one > 0)
     return min(9, max(0, sizes[0], sizes[-1] - 1)) if sizes else 0
 
 
