@@ -1,8 +1,8 @@
 """The door and the split in time: what trees learn from, what stops them, and what judges them.
 
 In: the caller's frame. Out: `check_numbers` for plain arguments; `read` -> the features beside customer, moment and
-outcome; `cut` -> the parts; `account` -> how large they are. The test part is never looked at before the end; the
-validation part is the end of the training time.
+outcome (`outcome_of` a frame, as numbers); `cut` -> the parts; `account` -> how large they are. The test part is never
+looked at before the end; the validation part is the end of the training time.
 """
 
 from __future__ import annotations
@@ -47,16 +47,18 @@ def read(
     words = {"frame": "propensity", "what": "the id, time and outcome columns"}
     names = feature_names(table, features, keys=keys, reserved=(CUSTOMER, AT, OUTCOME), **words)
     known = require(table.select(id, time), Requests, rename={id: "customer_id", time: "as_of"})
-    values = answers(table[outcome])
+    ours = [known["customer_id"].alias(CUSTOMER), known["as_of"].alias(AT), values := outcome_of(table, outcome)]
     if values.n_unique() < 2:
-        told = f"propensity: the outcome {outcome!r} is {values[0]:g} in all {len(values):,} rows"
-        raise ContractError(f"{told}; both 0 and 1 are needed.")
-    ours = [known["customer_id"].alias(CUSTOMER), known["as_of"].alias(AT), values]
+        told = f"is {values[0]:g} in all {len(values):,} rows; both 0 and 1 are needed"
+        raise ContractError(f"propensity: the outcome {outcome!r} {told}.")
     return table.select(names).with_columns(ours), names
 
 
-def answers(column: pl.Series) -> pl.Series:
-    """The outcome as 0 and 1; a ContractError where it is anything else."""
+def outcome_of(table: pl.DataFrame, name: str) -> pl.Series:
+    """The outcome as numbers, 0 or 1."""
+    if name not in table.columns:
+        raise ContractError(f"propensity: the outcome {name!r} is missing. It has: {', '.join(table.columns)}.")
+    column = table[name]
     what = f"propensity: the outcome {column.name!r} is"
     if column.dtype != pl.Boolean and not column.dtype.is_numeric():
         raise ContractError(f"{what} {column.dtype}, must be Boolean or 0/1.")

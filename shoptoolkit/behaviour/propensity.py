@@ -19,7 +19,7 @@ import polars as pl
 
 from shoptoolkit.behaviour.accuracy import accuracy, leaks, reliability
 from shoptoolkit.behaviour.judge import judge
-from shoptoolkit.behaviour.parts import AT, CUSTOMER, OUTCOME, PARTS, account, answers, check_numbers, cut, read
+from shoptoolkit.behaviour.parts import AT, CUSTOMER, OUTCOME, PARTS, account, check_numbers, cut, outcome_of, read
 from shoptoolkit.contract import EstimateTable, to_polars
 from shoptoolkit.contract.arrays import Floats
 from shoptoolkit.contract.check import check_level, check_number, choose
@@ -252,7 +252,7 @@ class PropensityFit(Trees):
         check_number("replicates", replicates, least=round(2 / (1 - level)), whole=True)
         table = to_judge(frame, self.id, self.outcome)
         rows = table.select(customer=self.id).with_columns(
-            outcome=answers(table[self.outcome]), probability=self.predict(table)["probability"]
+            outcome=outcome_of(table, self.outcome), probability=self.predict(table)["probability"]
         )
         words: dict[str, Any] = {
             "question": f"How well is {self.outcome!r} foreseen?",
@@ -271,7 +271,7 @@ class PropensityFit(Trees):
                     (
                         "sample",
                         f"{name}, outcome",
-                        f"{self.outcome!r} in {np.mean(answers(part[self.outcome]).to_numpy()):.1%} of rows",
+                        f"{self.outcome!r} in {np.mean(outcome_of(part, self.outcome).to_numpy()):.1%} of rows",
                     )
                 )
         told += [("censoring", "left out of training", f"{lost:,} rows whose outcome was not known by the split")]
