@@ -16,6 +16,7 @@ import polars as pl
 from shoptoolkit.contract import EstimateTable, estimate_row, refused_row, to_polars
 from shoptoolkit.contract.arrays import Floats, Ints
 from shoptoolkit.contract.check import check_level, check_number
+from shoptoolkit.contract.estimates import error_of
 from shoptoolkit.contract.show import html_table
 from shoptoolkit.explain.explanation import Explanation
 from shoptoolkit.explain.signals import members
@@ -220,9 +221,8 @@ def _row(values: Floats, spread: Floats, customer: Ints, *, level: float, metric
     words |= {"estimand": _ESTIMANDS[metric], "measure": "loss per row", "method": "mean over rows, errors by customer"}
     if customers < _LEAST:
         return refused_row(reason=f"{customers} customers; an interval takes at least {_LEAST}. Test on more.", **words)
-    sums = np.bincount(customer, spread - spread.mean())
-    error = float(np.sqrt(sums @ sums * customers / (customers - 1))) / n
-    return estimate_row(estimate=float(values.mean()), standard_error=error, degrees=customers - 1, **words)
+    error, degrees = error_of((spread - spread.mean()) / n, pl.Series(customer))
+    return estimate_row(estimate=float(values.mean()), standard_error=error, degrees=degrees, **words)
 
 
 def _beside(sizes: pl.DataFrame, estimates: pl.DataFrame, parts: Mapping[str, Sequence[str]]) -> pl.DataFrame:

@@ -115,6 +115,13 @@ def test_the_drift_is_that_of_the_features_by_customer():
     assert alone.drift.n_customers == len(SHOP)
 
 
+def test_the_drift_names_features_in_words_where_they_are_given():
+    late = ROWS.with_columns(x=pl.col("x") + 90)
+    card = card_of([told("all", "roc_auc", 0.7)], test=late, labels={"x": "days since a view", "z": "other"})
+    assert "days since a view (median 29.5 -> 120)" in values(card, "drift")["verdict"]
+    assert "days since a view" in card.drift._repr_html_()
+
+
 def test_segments_where_the_forecast_is_off_are_named_with_the_family_error_held():
     """One of eleven parts at p = .04 is what chance gives; one at p = .0001 is not."""
     gap = "observed_less_predicted"
