@@ -90,7 +90,7 @@ def drift(
     -------
     Drift
         Numbers are compared in ten bins of about equal size. The null distribution takes customers with all their rows
-        as the units. A small move of many rows is found as well as a large one: look at before and after.
+        as the units; if nothing moved, two rows of one customer go together alike before and after. A small move of many rows is found as well as a large one: look at before and after.
 
     Raises
     ------
@@ -232,12 +232,10 @@ def _compare(code: Ints, count: int, sides: Ints, units: Ints, level: float) -> 
 
     if count < 2:
         return 0.0, 0.0, 1.0
-    pooled = np.bincount(code, minlength=count) / len(code)
-    customers, sizes = int(units.max()) + 1, np.bincount(sides, minlength=2)
-    shape = (2, customers, count)
-    seen = np.bincount(np.ravel_multi_index((sides, units, code), shape), minlength=2 * customers * count)
-    seen = seen.reshape(shape).astype(np.float64)
-    rows = seen.sum(axis=2)  # sides x customers
+    seen = np.zeros((2, int(units.max()) + 1, count))  # sides x customers x bins
+    np.add.at(seen, (sides, units, code), 1.0)
+    rows, pooled = seen.sum(axis=2), seen.sum(axis=(0, 1)) / len(code)
+    sizes = rows.sum(axis=1)
     moved = seen[1].sum(axis=0) / sizes[1] - seen[0].sum(axis=0) / sizes[0]
     covariance = _covariance((seen - rows[:, :, None] * pooled) / np.sqrt(pooled), rows, pooled)
     mean, square = float(np.trace(covariance)), float((covariance**2).sum())
@@ -257,14 +255,12 @@ def _covariance(own: Floats, rows: Floats, pooled: Floats) -> Floats:
     Of one row, of two rows of a customer on one side, and of two across: each learnt from both sides together, as a
     small side alone would tell too little of what is rare there.
     """
-    sizes, (before, after) = rows.sum(axis=1), own
+    sizes, pairs, (before, after) = rows.sum(axis=1), (rows * (rows - 1)).sum(axis=1), own
     one = np.eye(len(pooled)) - np.sqrt(np.outer(pooled, pooled))
-    pairs, across = (rows * (rows - 1)).sum(axis=1), float(rows[0] @ rows[1])
-    within = before.T @ before + after.T @ after - sizes.sum() * one
-    both = before.T @ after + after.T @ before
-    told = one * (1 / sizes).sum() + within * (pairs / sizes**2).sum() / max(1.0, pairs.sum())
-    told = (told - both / sizes.prod()) * (customers := rows.shape[1]) / (customers - 1)
-    return np.asarray(told)
+    two = (before.T @ before + after.T @ after - sizes.sum() * one) / max(1.0, pairs.sum())
+    across = (before.T @ after + after.T @ before) / sizes.prod()
+    told = one * (1 / sizes).sum() + two * (pairs / sizes**2).sum() - across
+    return np.asarray(told * rows.shape[1] / (rows.shape[1] - 1))
 
 
 def _in_words(before: pl.Series, after: pl.Series, kind: str) -> tuple[str, str, str]:

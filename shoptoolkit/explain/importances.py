@@ -131,7 +131,7 @@ def importances(
         may read it wrongly. The interval is for new customers, who receive and give: a two-sample V-statistic, by its
         first projections summed over each customer's rows. `left_out`: mean difference of losses, row by row, by
         customer; its interval is conditional on the two fits, and does not say how far another training sample or
-        another seed would change them.
+        another seed would change them. With 20 to 50 customers, intervals for 0.95 hold about 9 times in 10.
 
     Raises
     ------
