@@ -19,7 +19,7 @@ from shoptoolkit.contract.check import check_level, check_number
 from shoptoolkit.contract.estimates import error_of
 from shoptoolkit.contract.show import html_table
 from shoptoolkit.explain.explanation import Explanation
-from shoptoolkit.explain.signals import members
+from shoptoolkit.explain.signals import members, owners
 from shoptoolkit.explain.stability import added_up, check_signals, customers_of
 from shoptoolkit.explain.values import Explainable, shap_values
 
@@ -31,7 +31,7 @@ _ESTIMANDS = {
 }
 _WORDS = {  # leaned on, missed
     (True, True): "leaned on, and missed when left out",
-    (True, False): "leaned on, but not clearly missed when left out: others can stand in for it",
+    (True, False): "leaned on, but not clearly missed when left out: others may stand in for it",
     (False, True): "not clearly leaned on, but missed when left out",
     (False, False): "makes no clear difference",
 }
@@ -153,7 +153,7 @@ def importances(
     rows_of = customers_of(judged, id, name="importances")
     judged, customer = judged[rows_of.explode()], np.repeat(np.arange(len(rows_of)), rows_of.list.len())
     fit = refit(table, None)
-    signal_of = {name: (signals or {}).get(name, name) for name in fit.features if name in judged.columns}
+    signal_of = owners([name for name in fit.features if name in judged.columns], signals or {})
     check_signals(signals or signal_of, signal_of)
     parts = members(signal_of)
     if len(parts) < 2:

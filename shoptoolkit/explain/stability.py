@@ -19,6 +19,7 @@ from shoptoolkit.contract.check import check_level, check_number
 from shoptoolkit.contract.show import html_table
 from shoptoolkit.explain.clusters import bins_of, clusters_of
 from shoptoolkit.explain.explanation import Explanation
+from shoptoolkit.explain.signals import owners
 from shoptoolkit.explain.values import Explainable, shap_values
 
 PLACES, KEPT = 2, 0.9  # a stable rank moves by at most so many places; a stable direction is kept so often
@@ -211,7 +212,7 @@ def customers_of(table: pl.DataFrame, id: str, *, name: str = "stability") -> pl
 def added_up(explanation: Explanation, signals: Mapping[str, str] | None) -> Explanation:
     """By signal, unless it is already, as `explain_survival` may give it."""
     known = set(explanation.table["feature"].unique())
-    if not signals or known <= set(signals.values()):
+    if not signals or known <= set(owners(signals, signals).values()):
         return explanation
     check_signals(signals, known)
     return explanation.by_signal(signals)

@@ -144,6 +144,8 @@ def judge(fit: HeldOut, frame: Any, *, by: str | Sequence[str] | None, level: fl
         given = to_judge(frame, _ID)
         if given[_ID].is_duplicated().any():
             raise ContractError(f"judge: {_ID!r} repeats; the customers of an experiment have one row each.")
+        if (theirs := given.schema[_ID]) != (ours := table.schema[_ID]):
+            raise ContractError(f"judge: {_ID!r} is {theirs}; the experiment has {ours}.")
         table = table.join(given.select(_ID, pl.exclude(table.columns)), on=_ID, maintain_order="left")
     if table.is_empty():
         raise ContractError("judge: none of these customers is in `held_out`, the folds that are judged.")

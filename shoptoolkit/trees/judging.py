@@ -41,7 +41,7 @@ def segments(table: pl.DataFrame, by: str | Sequence[str] | None) -> Iterator[tu
     for name in columns:
         if name not in table.columns:
             raise ContractError(f"by is {name!r}, which is missing. The frame has: {', '.join(table.columns)}.")
-        if table[name].dtype.is_nested():
+        if table[name].dtype.is_nested() or table[name].dtype == pl.Object:
             raise ContractError(f"by is {name!r}, which holds {table[name].dtype}; its values cannot be named.")
         if (count := table[name].n_unique()) > _MOST:
             raise ContractError(f"by is {name!r}, with {count:,} values, more than {_MOST}; put them in classes first.")
