@@ -161,7 +161,7 @@ def model_card(
     ContractError
         A frame is not what the fit reads, or lacks a column.
     ValueError
-        `intended_use` is empty, or a `level` outside 0 to 1.
+        `intended_use` is empty, a `level` outside 0 to 1, or what `drift` refuses: fewer than 20 customers, no feature.
 
     References
     ----------

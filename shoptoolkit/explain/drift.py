@@ -90,7 +90,8 @@ def drift(
     -------
     Drift
         Numbers are compared in ten bins of about equal size. The null distribution takes customers with all their rows
-        as the units; if nothing moved, two rows of one customer go together alike before and after. A small move of many rows is found as well as a large one: look at before and after.
+        as the units; if nothing moved, two rows of one customer go together alike before and after. A small move of
+        many rows is found as well as a large one: look at before and after.
 
     Raises
     ------

@@ -91,7 +91,9 @@ def test_what_is_rare_raises_no_alarm_by_its_absence_from_a_small_part(certify):
 
 def test_rare_categories_count_together():
     """Thirty new ones of three rows each in place of the one there was."""
-    before, after = (pl.DataFrame({"source": names}) for names in (["mail"] * 90, [f"live {k % 30}" for k in range(90)]))
+    before, after = (
+        pl.DataFrame({"source": names}) for names in (["mail"] * 90, [f"live {k % 30}" for k in range(90)])
+    )
     assert row(drift(before, after), "source")["distance"] == pytest.approx(4)
 
 

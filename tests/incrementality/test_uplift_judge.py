@@ -79,7 +79,12 @@ def test_the_facts_tell_what_the_score_is():
         (pl.concat([WORLD, WORLD]), {}, ContractError, "'customer_id' repeats"),
         (WORLD.with_columns(pl.col("customer_id") + 9_999), {}, ContractError, "none of these customers is in"),
         (WORLD.drop("customer_id"), {}, ContractError, "'customer_id' missing"),
-        (WORLD.cast({"customer_id": pl.String}), {}, ContractError, "'customer_id' is String; the experiment has Int64"),
+        (
+            WORLD.cast({"customer_id": pl.String}),
+            {},
+            ContractError,
+            "'customer_id' is String; the experiment has Int64",
+        ),
         (WORLD, {"by": "shop"}, ContractError, "by is 'shop', which is missing"),
         (WORLD, {"groups": 1}, ValueError, "groups is 1"),
         (WORLD, {"level": 95}, ValueError, "level is 95"),

@@ -130,8 +130,11 @@ def facts(fit: HazardFit, train: Any, test: Any) -> list[Fact]:
         if absent := sorted({"duration_days", *ended.meta.root_names()} - set(part.columns)):
             told.append(("censoring", name, f"not told: the frame has no column {', '.join(absent)}"))
         elif len(part):
-            days, lost = part["duration_days"].drop_nulls(), part.select(1 - ended.cast(pl.Float64).mean()).item()
-            waits = f"waits seen: median {days.median():g} days, longest {days.max():g}"
+            days, lost = (
+                part["duration_days"].drop_nulls().to_numpy(),
+                part.select(1 - ended.cast(pl.Float64).mean()).item(),
+            )
+            waits = f"waits seen: median {np.median(days):g} days, longest {days.max():g}"
             told.append(("censoring", name, f"{lost:.1%} of the spells were still open when last seen; {waits}"))
     last = fit.periods * fit.period_days
     learnt = f"{fit.periods} periods of {fit.period_days:g} days; nothing is said beyond day {last:g}"
