@@ -13,7 +13,6 @@ import polars as pl
 
 from shoptoolkit.contract import ContractError, to_polars
 from shoptoolkit.contract.check import listed
-from shoptoolkit.contract.clock import in_words
 
 Fact = tuple[str, str, str]
 _MOST = 50  # segments by one column
@@ -60,7 +59,8 @@ def sizes(train: Any, test: Any, *, id: str, time: str | None = None) -> list[Fa
     told: list[Fact] = []
     for name, part in parts.items():
         if time in part.columns and part[time].dtype.is_temporal() and part[time].count():
-            told.append(("data", f"{name} window", " to ".join(_day(part[time], end) for end in ("min", "max"))))
+            days = part[time].drop_nulls().cast(pl.Date).cast(pl.String).sort()
+            told.append(("data", f"{name} window", f"{days[0]} to {days[-1]}"))
         of = f" of {part[id].n_unique():,} customers" if id in part.columns else ""
         told.append(("sample", name, f"{len(part):,} rows{of}"))
     if all(id in part.columns for part in parts.values()):
@@ -68,8 +68,3 @@ def sizes(train: Any, test: Any, *, id: str, time: str | None = None) -> list[Fa
         both = later.is_in(parts["training"][id].unique().implode()).sum()
         told.append(("sample", "customers in both", f"{both:,} of the {len(later):,} test customers"))
     return told
-
-
-def _day(moments: pl.Series, end: str) -> str:
-    """The first or the last moment, in words."""
-    return in_words(getattr(moments.cast(pl.Datetime("us")), end)())

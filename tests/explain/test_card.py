@@ -91,6 +91,8 @@ def test_the_card_has_every_section_in_order_and_tells_what_it_was_told():
     assert CARD.table.filter(section="use", item="not for")["value"][0] == "prices"
     assert values(CARD, "stability") == {"explanations": Stable.verdict}
     assert values(CARD, "limits")["known"] == "One shop."
+    assert values(CARD, "data")["test window"] == "2025-03-02 to 2025-04-01"
+    assert values(CARD, "model")["validation"] == "rows from 2025-01-31 on"
     assert values(CARD, "sample")["customers in both"] == "240 of the 240 test customers"
 
 

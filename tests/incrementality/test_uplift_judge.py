@@ -73,6 +73,14 @@ def test_the_facts_tell_what_the_score_is():
     assert told["sample", "training"] == "1,500 rows of 1,500 customers"
 
 
+def test_segments_are_those_of_the_frame_whatever_its_columns_are_called():
+    half = WORLD.with_columns(fold=pl.when(pl.col("customer_id") % 2 == 0).then(pl.lit("even")))
+    told = FIT.judge(half, by="fold").table
+    assert told["group"].unique(maintain_order=True).to_list() == ["all", "fold = even", "fold missing"]
+    sizes = told.filter(metric="mean_effect")["n"].to_list()
+    assert sizes[0] == sizes[1] + sizes[2] == len(FIT.held_out)
+
+
 @pytest.mark.parametrize(
     ("frame", "options", "error", "message"),
     [
