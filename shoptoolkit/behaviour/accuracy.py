@@ -2,11 +2,12 @@
 
 In: outcome, probability and customer of rows the model has not seen. Out: `accuracy` -> EstimateTable (ROC AUC, average
 precision, log-loss); `reliability` -> predicted against observed shares by bin; `leaks` -> what is too good to be true,
-in words. `measures` and `single_auc` are the numbers behind them.
+in words. `measures`, `log_loss` and `single_auc` are the numbers behind them.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from shoptoolkit.trees.boosting import Trees
 
 MEASURES = {"roc_auc": None, "average_precision": None, "log_loss": "nats per row"}  # and their units
 _CELLS = 2_000_000  # weights held at once
-_LEAST = 20  # customers; with fewer the bootstrap covers far less often than it says
+LEAST = 20  # customers; with fewer the bootstrap covers far less often than it says
 _LEAK = 0.999  # an AUC above it warns
 
 
@@ -31,13 +32,16 @@ def accuracy(
     level: float,
     replicates: int,
     rng: np.random.Generator,
+    part: str = "the test part",
+    mend: str = "Choose an earlier split_at or a longer log.",
     **words: Any,
 ) -> EstimateTable:
     """Three Estimates rows with percentile intervals over customers drawn with replacement, all their rows together.
 
     A measure is refused where more than one replicate in a hundred draws customers of one class only, and all are with
     fewer than 20 customers. Intervals for 0.95 cover about as often from some 100 customers on; with 60 about 0.92,
-    with 20 about 0.85 to 0.93. `customer`: codes from 0 without gaps. `words`: columns of Estimates such as question.
+    with 20 about 0.85 to 0.93. `customer`: codes from 0 without gaps. `words`: columns of Estimates such as question;
+    `part` and `mend` are what a refusal says.
     """
     customers, rows = int(customer.max()) + 1, len(outcome)
     draws = _draws(customers, replicates=replicates, rows=rows, rng=rng)
@@ -45,8 +49,9 @@ def accuracy(
     point = measures(outcome, probability, np.ones((1, rows)))[0]
     method = f"xgboost; bootstrap of customers, {replicates:,} replicates"
     fixed = {"contrast": None, "group": "all", "method": method, "n": rows, "level": level, **words}
+    told = partial(_interval, customers=customers, level=level, part=part, mend=mend)
     return EstimateTable.from_rows(
-        {**fixed, "metric": name, "measure": measure, **_interval(point[i], values[:, i], customers, level)}
+        {**fixed, "metric": name, "measure": measure, **told(point[i], values[:, i])}
         for i, (name, measure) in enumerate(MEASURES.items())
     )
 
@@ -67,7 +72,7 @@ def measures(outcome: Floats, probability: Floats, weights: Floats) -> Floats:
         auc = (fall * (hits - step / 2)).sum(axis=1) / (positive * negative)
         precision = np.divide(hits, rows, out=np.zeros_like(hits), where=rows > 0)
         average = np.where(negative > 0, (step * precision).sum(axis=1) / positive, np.nan)
-    return np.column_stack([auc, average, weights @ _loss(outcome, probability) / rows[:, -1]])
+    return np.column_stack([auc, average, weights @ log_loss(outcome, probability) / rows[:, -1]])
 
 
 def single_auc(frame: pl.DataFrame, outcome: Floats) -> dict[str, float]:
@@ -141,21 +146,22 @@ def _draws(customers: int, *, replicates: int, rows: int, rng: np.random.Generat
         yield np.bincount(drawn.ravel(), minlength=size * customers).reshape(size, customers).astype(float)
 
 
-def _interval(estimate: float, values: Floats, customers: int, level: float) -> dict[str, Any]:
+def _interval(estimate: float, values: Floats, *, customers: int, level: float, part: str, mend: str) -> dict[str, Any]:
     reason = ""
-    if customers < _LEAST:
-        reason = f"the test part has {customers:,} customers; an interval needs at least {_LEAST}"
+    if customers < LEAST:
+        reason = f"{part} has {customers:,} customers; an interval needs at least {LEAST}"
     elif (lost := float(np.isnan(values).mean())) > 0.01:
-        reason = f"{lost:.0%} of replicates hold one class only: too few customers of one class in the test part"
+        reason = f"{lost:.0%} of replicates hold one class only: too few customers of one class in {part}"
     if reason:
-        return refused_row(reason=f"{reason}. Choose an earlier split_at or a longer log.", level=level)
+        return refused_row(reason=f"{reason}. {mend}", level=level)
     known = values[~np.isnan(values)]
     low, high = np.quantile(known, [0.5 - level / 2, 0.5 + level / 2])
     ends = {"low": float(min(low, estimate)), "high": float(max(high, estimate))}
     return estimate_row(estimate=float(estimate), standard_error=float(known.std(ddof=1)), level=level, **ends)
 
 
-def _loss(outcome: Floats, probability: Floats) -> Floats:
+def log_loss(outcome: Floats, probability: Floats) -> Floats:
+    """What each row adds to the log-loss, in nats."""
     tiny = float(np.finfo(np.float64).eps)
     kept = np.clip(probability, tiny, 1 - tiny)
     return -np.where(outcome == 1, np.log(kept), np.log1p(-kept))

@@ -31,6 +31,7 @@ from shoptoolkit.contract import ContractError, EstimateTable, Events, require
 from shoptoolkit.contract.clock import arrival, in_words, moment
 from shoptoolkit.contract.show import html_table
 from shoptoolkit.features import FeatureSpec, sessions
+from shoptoolkit.trees.judging import Fact
 
 _FILE = "intent.json"
 
@@ -156,6 +157,19 @@ class IntentFit:
     @property
     def reliability(self) -> pl.DataFrame:
         return self.propensity.reliability
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        return self.propensity.features
+
+    def judge(self, frame: Any, **options: Any) -> EstimateTable:
+        """How good are the forecasts of sessions not seen? A frame of `session_prefixes`; as `PropensityFit.judge`."""
+        return self.propensity.judge(frame, **options)
+
+    def facts(self, train: Any, test: Any) -> list[Fact]:
+        """What a model card tells of this fit: section, item, text."""
+        ends = f"{self.gap_minutes:g} minutes of silence end it"
+        return [*self.propensity.facts(train, test), ("model", "session", ends)]
 
     def predict(self, events: Any, *, as_of: datetime | date | str) -> pl.DataFrame:
         """How likely does each session open at `as_of` end in a purchase?

@@ -149,11 +149,11 @@ def organic_share(
     refused = {_SESSION: (unpaid := _unpaid(log, paid)), window: unpaid, _HOLDOUT: _NO_HOLDOUT}
     if "campaign_id" in log.columns and log["campaign_id"].count():
         refused[window] = None
-    told: dict[str, Any] = {"estimand": "of all orders, those that would have come without ads", "level": level}
+    told: dict[str, Any] = {"estimand": "share of all orders that would have come without ads", "level": level}
     people = None
     if assignments is not None:
         people, refused[_HOLDOUT] = _arms(require(assignments, Assignments), log, control)
-        among = f"of treated customers' orders within {horizon_days:g} days, those that would have come without the ad"
+        among = f"share of treated customers' orders within {horizon_days:g} days that would have come without the ad"
         told |= {"estimand": among, "horizon_days": float(horizon_days)}
         if unseen := _unseen(people, log, end, horizon_days):
             return EstimateTable.from_rows(_rows({}, dict.fromkeys(refused, unseen), told, len(people)))

@@ -1,8 +1,8 @@
 """The door and the split in time: what trees learn from, what stops them, and what judges them.
 
 In: the caller's frame. Out: `check_numbers` for plain arguments; `read` -> the features beside customer, moment and
-outcome; `cut` -> the parts; `account` -> how large they are. The test part is never looked at before the end; the
-validation part is the end of the training time.
+outcome (`outcome_of` a frame, as numbers); `cut` -> the parts; `account` -> how large they are. The test part is never
+looked at before the end; the validation part is the end of the training time.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import polars as pl
 
 from shoptoolkit.contract import ContractError, Requests, require, to_polars
 from shoptoolkit.contract.check import check_level
+from shoptoolkit.contract.clock import in_words
 from shoptoolkit.trees.door import check_growth, feature_names, some_customers
 
 CUSTOMER, AT, OUTCOME = "__customer", "__at", "__outcome"  # features may have any other name
@@ -47,11 +48,18 @@ def read(
     words = {"frame": "propensity", "what": "the id, time and outcome columns"}
     names = feature_names(table, features, keys=keys, reserved=(CUSTOMER, AT, OUTCOME), **words)
     known = require(table.select(id, time), Requests, rename={id: "customer_id", time: "as_of"})
-    ours = [known["customer_id"].alias(CUSTOMER), known["as_of"].alias(AT), _outcome(table[outcome])]
+    ours = [known["customer_id"].alias(CUSTOMER), known["as_of"].alias(AT), values := outcome_of(table, outcome)]
+    if values.n_unique() < 2:
+        told = f"is {values[0]:g} in all {len(values):,} rows; both 0 and 1 are needed"
+        raise ContractError(f"propensity: the outcome {outcome!r} {told}.")
     return table.select(names).with_columns(ours), names
 
 
-def _outcome(column: pl.Series) -> pl.Series:
+def outcome_of(table: pl.DataFrame, name: str) -> pl.Series:
+    """The outcome as numbers, 0 or 1."""
+    if name not in table.columns:
+        raise ContractError(f"propensity: the outcome {name!r} is missing. It has: {', '.join(table.columns)}.")
+    column = table[name]
     what = f"propensity: the outcome {column.name!r} is"
     if column.dtype != pl.Boolean and not column.dtype.is_numeric():
         raise ContractError(f"{what} {column.dtype}, must be Boolean or 0/1.")
@@ -60,8 +68,6 @@ def _outcome(column: pl.Series) -> pl.Series:
         raise ContractError(f"{what} null in {lost:,} rows; leave them out.")
     if len(other := values.filter(~values.is_in([0.0, 1.0]))):
         raise ContractError(f"{what} neither 0 nor 1 in {len(other):,} rows (e.g. {other[0]:g}).")
-    if values.n_unique() < 2:
-        raise ContractError(f"{what} {values[0]:g} in all {len(values):,} rows; both 0 and 1 are needed.")
     return values.alias(OUTCOME)
 
 
@@ -103,7 +109,7 @@ def _held(train: pl.DataFrame, share: float, rng: np.random.Generator) -> tuple[
         return pl.col(CUSTOMER).is_in(drawn.implode()), f"{share:.0%} of the customers, as all rows are of one moment"
     nearest = (later["count"].cum_sum() / len(train) - share).abs().arg_min() or 0
     start = later[AT][nearest]
-    return pl.col(AT) >= start, f"rows from {start} on"
+    return pl.col(AT) >= start, f"rows from {in_words(start.replace(microsecond=0))} on"
 
 
 def _both(part: pl.DataFrame, name: str, mend: str) -> None:

@@ -17,16 +17,18 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from shoptoolkit.behaviour.accuracy import accuracy, leaks, reliability
-from shoptoolkit.behaviour.parts import AT, CUSTOMER, OUTCOME, PARTS, account, check_numbers, cut, read
+from shoptoolkit.behaviour.accuracy import accuracy, leaks, log_loss, reliability
+from shoptoolkit.behaviour.judge import judge
+from shoptoolkit.behaviour.parts import AT, CUSTOMER, OUTCOME, PARTS, account, check_numbers, cut, outcome_of, read
 from shoptoolkit.contract import EstimateTable, to_polars
 from shoptoolkit.contract.arrays import Floats
-from shoptoolkit.contract.check import choose
+from shoptoolkit.contract.check import check_level, check_number, choose
 from shoptoolkit.contract.clock import in_words, moment
 from shoptoolkit.contract.show import html_table
 from shoptoolkit.trees import storage
 from shoptoolkit.trees.boosting import Trees, calibrate, data, isotonic, probability, threads, train
 from shoptoolkit.trees.encoding import Encoder, unseen_in_words, warn
+from shoptoolkit.trees.judging import Fact, segments, sizes, to_judge
 
 _SCALARS = {"n_shared_customers": int, "level": float, "nthread": int} | dict.fromkeys(
     ("outcome", "id", "time", "calibration", "validation", "split_at"), str
@@ -206,10 +208,86 @@ class PropensityFit(Trees):
         every missing, mistyped or infinite feature, if the frame is not like the training frame.
         """
         table = to_polars(frame)
-        chance = calibrate(probability(self.margin(table)), self.knots)
+        chance = self._chance(table)
         warn(unseen_in_words(self.unseen_categories(table)))
         kept = [table[name] for name in (self.id, self.time) if name in table.columns]
         return pl.DataFrame([*kept, pl.Series("probability", chance, dtype=pl.Float64)])
+
+    def judge(
+        self,
+        frame: Any,
+        *,
+        by: str | Sequence[str] | None = None,
+        rng: int | np.random.Generator,
+        level: float = 0.95,
+        replicates: int = 1_000,
+    ) -> EstimateTable:
+        """How good are the forecasts of rows that the fit has not seen, overall and by segment?
+
+        Parameters
+        ----------
+        frame
+            The features, the outcome, and the id column of the customers.
+        by
+            Columns; the values of each are segments, besides all rows. Known at the request, or the segment tells of
+            the outcome.
+        rng, level, replicates
+            Seed or Generator of the bootstrap of customers, coverage of the intervals, replicates.
+
+        Returns
+        -------
+        EstimateTable
+            By group, "all" and then e.g. "source = paid": roc_auc, average_precision, log_loss;
+            observed_less_predicted, the mean of the outcome less the forecast in percentage points (p-value against
+            0); calibration_slope, of the outcome on the forecast (p-value against 1; below 1: forecasts too extreme).
+            Errors of the last two are over customers, too. Intervals are of one segment each. Refused with fewer than
+            20 customers, and the last two with fewer than 10 of either outcome; with little more than that, the slope's
+            intervals for 0.95 hold 0.90 to 0.94 of the time.
+
+        Raises
+        ------
+        ContractError
+            The frame is not what the fit reads, or lacks the outcome, the id or a column of `by`.
+        """
+        check_level(level)
+        check_number("replicates", replicates, least=round(2 / (1 - level)), whole=True)
+        table = to_judge(frame, self.id, self.outcome)
+        rows = table.select(customer=self.id).with_columns(
+            outcome=outcome_of(table, self.outcome), probability=self.predict(table)["probability"]
+        )
+        words: dict[str, Any] = {
+            "question": f"How well is {self.outcome!r} foreseen?",
+            "estimand": "rows not seen by the fit, new draws of customers",
+        }
+        judging: dict[str, Any] = {"level": level, "replicates": replicates, "rng": np.random.default_rng(rng)}
+        return judge(rows, segments(table, by), **judging, **words)
+
+    def facts(self, train: Any, test: Any) -> list[Fact]:
+        """What a model card tells of this fit and its rows: section, item, text."""
+        lost = self.parts.filter(pl.col("part") == "left out")["n"].sum()
+        told = sizes(train, test, id=self.id, time=self.time)
+        for name, part in {"training": to_polars(train), "test": to_polars(test)}.items():
+            if self.outcome in part.columns and len(part):
+                told.append(
+                    (
+                        "sample",
+                        f"{name}, outcome",
+                        f"{self.outcome!r} in {np.mean(outcome_of(part, self.outcome).to_numpy()):.1%} of rows",
+                    )
+                )
+        told += [("censoring", "left out of training", f"{lost:,} rows whose outcome was not known by the split")]
+        told += [("model", "trees", f"boosted trees: {self.rounds} rounds, {len(self.features)} features")]
+        told += [("model", "calibration", self.calibration), ("model", "validation", self.validation)]
+        told += [("limits", "time", "other seasons or assortments than those of the test rows are not judged")]
+        return told
+
+    def losses(self, frame: Any) -> Floats:
+        """How far the probability misses what happened, row by row: log-loss in nats; needs the outcome's column.
+
+        Raises ContractError if the outcome is missing, null or not 0 or 1, or the frame is not like the training frame.
+        """
+        table = to_polars(frame)
+        return log_loss(outcome_of(table, self.outcome).to_numpy(), self._chance(table))
 
     def save(self, folder: str | Path) -> Path:
         """Write model.json (XGBoost) and fit.json (everything else) into a folder. No pickle."""
@@ -229,6 +307,9 @@ class PropensityFit(Trees):
         )
         told = html_table(shown, title=f"How well {self.outcome!r} is foreseen", note=note)
         return told + html_table(self.parts, title="Parts", note=f"validation: {self.validation}")
+
+    def _chance(self, table: pl.DataFrame) -> Floats:
+        return calibrate(probability(self.margin(table)), self.knots)
 
     def _shared(self) -> str:
         total = self.parts.filter(pl.col("part") == "test")["n_customers"][0]

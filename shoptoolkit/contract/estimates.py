@@ -1,7 +1,8 @@
 """Answers with their intervals, as rows of one long table that can refuse.
 
 `EstimateTable` is what an estimator returns: rows of the `Estimates` contract. `estimate_row` makes a row with a Wald
-interval; `refused_row` one without a number, which says what to mend; `wilson` gives the bounds of shares.
+interval; `refused_row` one without a number, which says what to mend; `wilson` gives the bounds of shares, `error_of`
+the error of a sum of independent parts; `holm` adjusts p-values.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ class EstimateTable:
         notes = told["estimand"] + [f"{100 * level:g} % intervals" for level in told["level"]]
         if len(told["measure"]) == 1:  # one unit for all stands in the note
             shown.remove("measure")
-            notes.append(f"in {told['measure'][0]}")
+            notes += [f"in {unit}" for unit in told["measure"] if unit != "share"]
         telling = self._telling()
         if "estimand" in telling:
             notes = notes[len(told["estimand"]) :]
@@ -148,6 +149,33 @@ def wilson(share: npt.ArrayLike, n: npt.ArrayLike, level: float) -> tuple[Any, A
     reach = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
     # at 0 and 1 the bound is the share itself, which arithmetic misses by a rounding error
     return np.where(share == 0, 0.0, middle - reach), np.where(share == 1, 1.0, middle + reach)
+
+
+def error_of(parts: npt.NDArray[np.float64], cluster: pl.Series | None = None) -> tuple[float, float]:
+    """Standard error of the sum of independent `parts` of mean 0, and the degrees of freedom of Student's law.
+
+    The degrees are those of a scaled chi-square with the mean and variance of the sum of squares (Satterthwaite 1946,
+    Biometrics Bulletin 2, 110-114), which a few large parts - a small arm, few buyers, unlike clusters - make few.
+    """
+    scale = 1.0
+    if cluster is not None:
+        told = pl.DataFrame({"cluster": cluster, "part": parts}).group_by("cluster").agg(pl.sum("part"))
+        parts, scale = told["part"].to_numpy(), len(told) / max(1, len(told) - 1)
+    largest = float(np.abs(parts).max(initial=0.0))
+    if largest == 0:
+        return 0.0, 1.0
+    squares = (parts / largest) ** 2
+    degrees = 3 * squares.sum() ** 2 / (squares**2).sum()
+    return largest * math.sqrt(scale * squares.sum()), max(1.0, min(len(parts) - 1.0, float(degrees)))
+
+
+def holm(p_values: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Holm's adjusted p-values, in the order given (1979, Scandinavian Journal of Statistics 6, 65-70)."""
+    p = np.asarray(p_values, dtype=float)
+    order = np.argsort(p, kind="stable")
+    adjusted = np.empty(len(p))
+    adjusted[order] = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)).clip(max=1.0)
+    return adjusted
 
 
 def _sentence(row: dict[str, Any], telling: list[str]) -> str:

@@ -28,10 +28,12 @@ _COUNTED = {
 class Reconciliation:
     """An account of every row.
 
-    `table`: step, part, rows, customers, orders (or invoices), amount (purchases less refunds).
+    `table`: step, part, rows, customers, orders (or invoices), amount (purchases less refunds). `currency`: of the
+    amounts, where it is told.
     """
 
     table: pl.DataFrame
+    currency: str = ""
 
     def __repr__(self) -> str:
         wide = max(len(part) for part in self.table["part"])
@@ -44,7 +46,8 @@ class Reconciliation:
 
     def _repr_html_(self) -> str:
         indented = self.table.drop("step").with_columns(pl.col("part").str.replace_all("  ", "\u2003"))
-        note = "The parts of a step add up to its first line; further in: some of the line above. Amount: less refunds"
+        note = "The parts of a step add up to its first line; further in: some of the line above. Amount: "
+        note += f"{self.currency}, less refunds" if self.currency else "less refunds"
         return html_table(indented, title="Where every row went", note=note, decimals={"amount": 2})
 
 
@@ -55,6 +58,7 @@ def reconcile(
     spells: pl.DataFrame | None = None,
     split: str | None = None,
     timezone: str = "UTC",
+    currency: str = "",
 ) -> Reconciliation:
     """Account for every row: lines = events + quarantine, events = purchases + refunds + others, and so on.
 
@@ -68,6 +72,8 @@ def reconcile(
         A text column of the events, e.g. "category": purchases and refunds are told for each of its values.
     timezone
         Where the shop's days begin: orders on one day are one occasion.
+    currency
+        A word for the amounts, such as "EUR".
 
     Returns
     -------
@@ -102,7 +108,7 @@ def reconcile(
         "orders": pl.Int64,
         "amount": pl.Float64,
     }
-    return Reconciliation(table=pl.DataFrame(rows, schema=schema, orient="row"))
+    return Reconciliation(table=pl.DataFrame(rows, schema=schema, orient="row"), currency=currency)
 
 
 _Row = tuple[str, str, int | None, int | None, int | None, float | None]
@@ -194,7 +200,7 @@ def _in_the_log(events: pl.DataFrame, orders: pl.DataFrame) -> list[_Row]:
     return [
         ("orders", "orders in the log", count, bought["customer_id"].n_unique(), count, gross),
         _order_row("orders", "  looked at", orders),
-        ("orders", "  on or after as_of, not looked at", beyond, None, beyond, 0.0 + round(gone[0], 2)),
+        ("orders", "  after the days looked at", beyond, None, beyond, 0.0 + round(gone[0], 2)),
         ("refunds", "refunds in the log", None, None, None, back),
         ("refunds", "  set against an order", None, None, None, 0.0 - float(orders["refunded"].sum())),
         ("refunds", "  of no order looked at, or later", None, None, None, 0.0 - round(gone[1], 2)),
@@ -215,6 +221,6 @@ def _of_spells(orders: pl.DataFrame, spells: pl.DataFrame) -> list[_Row]:
         ("  came back", int(spells["repurchased"].sum())),
         ("  not yet back (censored)", int((~spells["repurchased"]).sum())),
         ("  no spell: nothing paid", int((~without).sum())),
-        ("  no spell: no index order, or no day after it", int(without.sum())),
+        ("  no spell: no order that starts one, or no day after it", int(without.sum())),
     ]
     return [("spells", part, count, count, None, None) for part, count in told]

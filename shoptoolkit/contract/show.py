@@ -22,7 +22,6 @@ import polars as pl
 
 __all__ = ["html_table"]
 
-THIN = "\u202f"  # narrow no-break space: thousands
 MINUS = "\u2212"
 MERGED = ("low", "high", "reason")  # shown inside the cell of `estimate`
 Format = Callable[[Any], str]
@@ -85,7 +84,7 @@ def html_table(
     names = [name for name in frame.columns if name not in hidden]
     formats = {name: _format_of(frame[name]) for name in frame.columns}
     if hidden:  # estimate and bounds share their digits
-        formats |= dict.fromkeys(("estimate", "low", "high"), _real_format([*_reals(frame, "estimate", "low", "high")]))
+        formats |= dict.fromkeys(("estimate", "low", "high"), _estimate_format(frame))
     formats |= _fixed(decimals or {}, has_bounds=bool(hidden))
     body = "".join(_row(row, names, formats) for row in shown.iter_rows(named=True)) or _no_rows(len(names))
     label = f' aria-label="{escape(title)}"' if title else ' aria-label="Table"'
@@ -146,6 +145,8 @@ def _in_words(name: str) -> str:
     """`first_order_month` -> "First order month"; names that are not snake case stay as they are."""
     if not name.strip():
         return "No name"
+    if name == "p_value":
+        return "p-value"
     return name.replace("_", " ").capitalize() if len(name) > 1 and name == name.lower() else name
 
 
@@ -242,6 +243,16 @@ def _reals(frame: pl.DataFrame, *names: str) -> Iterator[float]:
         yield from (abs(float(v)) for v in frame[name].drop_nulls().to_list() if math.isfinite(v))
 
 
+def _estimate_format(frame: pl.DataFrame) -> Format:
+    """Digits that the narrowest interval can tell: two of its width."""
+    values = [*_reals(frame, "estimate", "low", "high")]
+    widths = [w for w in _reals(frame.select(width=pl.col("high") - pl.col("low")), "width") if w > 0]
+    if not widths or max(widths) / min(widths) > 100:  # mixed units
+        return _real_format(values)
+    decimals = min(_decimals(values), max(0, 1 - math.floor(math.log10(min(widths)))))
+    return lambda value: _real(float(value), decimals)
+
+
 def _real_format(values: Sequence[float]) -> Format:
     """Digits for real numbers: the same for all, unless they span so much that each needs its own (mixed units)."""
     positive = [v for v in values if v > 0]
@@ -288,10 +299,10 @@ def _small(value: float) -> str:
 
 
 def _grouped(digits: str) -> str:
-    """Thousands by a thin space, a true minus; "-0.00" is "0.00"."""
+    """Thousands by a comma, as sentences and figures have them; a true minus; "-0.00" is "0.00"."""
     sign = MINUS if digits.startswith("-") and digits.strip("-0.") else ""
     whole, point, rest = digits.lstrip("-").partition(".")
-    return f"{sign}{int(whole):,}".replace(",", THIN) + point + rest
+    return f"{sign}{int(whole):,}{point}{rest}"
 
 
 def _text(value: Any) -> str:

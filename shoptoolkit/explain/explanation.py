@@ -2,19 +2,21 @@
 
 In: encoded features and contributions. Out: `Explanation`, with `importance` (mean size by feature), `over_time` (the
 same by period), `steps` (one row from base to answer), `only` (one group), `at` (one period), `by_signal` (features
-that say the same, added up); `long` makes its table.
+that say the same, added up); `long` makes its table, `cells_of` what stands in it beside the contributions.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from shoptoolkit.contract.arrays import Floats
 from shoptoolkit.contract.show import html_table
+from shoptoolkit.explain.signals import members, owners
 
 COLUMNS = {
     "row": pl.Int64,
@@ -34,12 +36,13 @@ class Explanation:
     """What each feature adds to the answer for each row. Draw it with `figures.beeswarm` and its neighbours.
 
     `table`: row (its number in the frame, from 0), group, feature, value (categories by their code), shown (the value
-    in words; null where the model reads it as missing), contribution, error (its Monte-Carlo error; null where it is
-    exact), base, period (1, 2, ... of a survival model, else null). Of one row and period, base plus contributions is
-    the answer on `scale`: "margin" is log-odds, before any calibration; "effect" a score in units of the outcome;
-    "logit hazard" the log-odds to come back in a period, "log survival" the log of the chance not to be back by its
-    end. `kind`: the method and what it conditions on. `categories`: features whose value is only a code. `n`: rows
-    explained; `sample`: how they were chosen; `period_days`: length of a period, of a survival model.
+    in words; null where the model reads it as missing, "" for a signal of several features), contribution, error (its
+    Monte-Carlo error; null where it is exact), base, period (1, 2, ... of a survival model, else null). Of one row and
+    period, base plus contributions is the answer on `scale`: "margin" is log-odds, before any calibration; "effect" a
+    score in units of the outcome; "logit hazard" the log-odds to come back in a period, "log survival" the log of the
+    chance not to be back by its end. `kind`: the method and what it conditions on. `categories`: features whose value
+    is only a code. `n`: rows explained; `sample`: how they were chosen; `period_days`: length of a period, of a
+    survival model.
     """
 
     table: pl.DataFrame
@@ -109,22 +112,32 @@ class Explanation:
             raise ValueError(f"period is {period}; it must be {allowed}.")
         return replace(self, table=part)
 
+    def renamed(self, labels: Mapping[str, str]) -> Explanation:
+        """The same under other names, e.g. for figures by the labels of `explain.dictionary`; others stay."""
+        found = pl.col("feature").replace(dict(labels))
+        names = tuple(labels.get(name, name) for name in self.categories)
+        return replace(self, table=self.table.with_columns(found), categories=names)
+
     def by_signal(self, signals: Mapping[str, str]) -> Explanation:
         """Contributions of features that say the same thing, added up.
 
         `signals`: feature -> signal, e.g. of `explain.signals_of`; a feature that it does not name stays by itself.
-        A signal has neither value nor words of its own.
+        A signal of several features has neither value nor words of its own: value is null, shown is "".
         """
         if self.table["error"].null_count() < len(self.table):
             raise ValueError("contributions with a Monte-Carlo error do not add up; pass signals= to explain_survival.")
-        renamed = self.table.with_columns(pl.col("feature").replace(dict(signals)))
+        known = owners(self.table["feature"].unique(maintain_order=True), signals)
+        renamed = self.table.with_columns(pl.col("feature").replace(known))
         keys = ["row", "group", "feature", "base", "period"]
-        added = renamed.group_by(keys, maintain_order=True).agg(pl.col("contribution").sum())
-        table = added.select(
-            (pl.col(name) if name in added.columns else pl.lit(None).alias(name)).cast(kind)
-            for name, kind in COLUMNS.items()
+        is_one = pl.len() == 1
+        table = renamed.group_by(keys, maintain_order=True).agg(
+            pl.col("contribution").sum(),
+            pl.when(is_one).then(pl.col("value").first()),
+            pl.when(is_one).then(pl.col("shown").first()).otherwise(pl.lit("")),
+            error=pl.lit(None, pl.Float64),
         )
-        return replace(self, table=table, kind=f"{self.kind}, added up by signal", categories=())
+        kept = tuple(by for by, one in members(known).items() if len(one) == 1 and one[0] in self.categories)
+        return replace(self, table=table.select(*COLUMNS), kind=f"{self.kind}, added up by signal", categories=kept)
 
     def __repr__(self) -> str:
         return f"Explanation of {self.n:,} rows ({self.sample}): {self.kind}, {self.scale}\n{self.importance()}"
@@ -134,27 +147,67 @@ class Explanation:
         return html_table(self.importance().drop("rank"), title="What moves the answer", note=note)
 
 
-def long(encoded: pl.DataFrame, contributions: Floats, ours: dict[str, Any]) -> pl.DataFrame:
-    """One row per explained row and feature, in this order."""
-    parts = [
-        pl.DataFrame({**_values(column), **ours, "contribution": contributions[:, place]}).with_columns(
-            feature=pl.lit(column.name), error=pl.lit(None), period=pl.lit(None)
-        )
-        for place, column in enumerate(encoded.iter_columns())
+def long(
+    cells: Sequence[tuple[str, pl.Series, pl.Series]],
+    contributions: Floats,
+    base: Floats,
+    *,
+    row: Any,
+    group: pl.Series,
+    periods: Sequence[int | None] = (None,),
+    error: Floats | None = None,
+) -> pl.DataFrame:
+    """One row per explained row, period and feature, in this order.
+
+    `cells`: name, value and words of each feature, as `cells_of` gives them; `contributions` and `error` are rows x
+    periods x features, `base` rows x periods.
+    """
+    n, times, width = contributions.shape
+    who, place = np.repeat(np.arange(n), times * width), np.tile(np.arange(width), n * times)
+    names, values, words = zip(*cells, strict=True)
+    columns = {
+        "row": pl.Series(row).gather(who),
+        "group": group.gather(who),
+        "feature": pl.Series(names).gather(place),
+        "value": pl.concat(values).gather(place * n + who),
+        "shown": pl.concat(words).gather(place * n + who),
+        "contribution": contributions.ravel(),
+        "error": pl.repeat(None, len(who), eager=True) if error is None else error.ravel(),
+        "base": np.repeat(base, width),
+        "period": pl.Series(periods, dtype=pl.Int64).gather(np.tile(np.repeat(np.arange(times), width), n)),
+    }
+    return pl.DataFrame(columns, schema_overrides=COLUMNS)
+
+
+def cells_of(encoded: pl.DataFrame, signals: Mapping[str, str] | None = None) -> list[tuple[str, pl.Series, pl.Series]]:
+    """Name, value and words of each feature; of a signal of several features, which has neither, null and ""."""
+    several = (pl.repeat(None, len(encoded), dtype=pl.Float64, eager=True), pl.repeat("", len(encoded), eager=True))
+    owned = members({name: name for name in encoded.columns} if signals is None else signals)
+    return [
+        (name, *(several if len(features) > 1 else (_value(encoded[features[0]]), _words(encoded[features[0]]))))
+        for name, features in owned.items()
     ]
-    told = pl.concat(parts).select(pl.col(name).cast(kind) for name, kind in COLUMNS.items())
-    return told.sort("row", maintain_order=True)
 
 
-def _values(column: pl.Series) -> dict[str, pl.Series]:
-    """A feature as numbers and in words."""
+def categories_of(encoded: pl.DataFrame, signals: Mapping[str, str] | None = None) -> tuple[str, ...]:
+    """The features, or signals of one feature, whose value is only a code."""
+    owned = members({name: name for name in encoded.columns} if signals is None else signals)
+    return tuple(
+        name for name, features in owned.items() if len(features) == 1 and encoded.schema[features[0]] == pl.Enum
+    )
+
+
+def _value(column: pl.Series) -> pl.Series:
+    return column.to_physical().cast(pl.Float64)
+
+
+def _words(column: pl.Series) -> pl.Series:
+    """A feature's values in words."""
     if isinstance(column.dtype, pl.Enum):
-        words = column.cast(pl.String)
-    elif column.dtype == pl.Boolean:
-        words = column.replace_strict({True: "yes", False: "no"}, return_dtype=pl.String)
-    else:
-        words = column.map_elements(_number, pl.String)
-    return {"value": column.to_physical().cast(pl.Float64), "shown": words}
+        return column.cast(pl.String)
+    known = column.drop_nulls().unique()
+    told = [_number(value) if column.dtype != pl.Boolean else ("no", "yes")[value] for value in known]
+    return column.replace_strict(known, told, default=None, return_dtype=pl.String)
 
 
 def _number(value: float) -> str:

@@ -1,6 +1,7 @@
 """Which features say the same thing: all windows of one count are one signal.
 
-In: names of features. Out: `signals_of` -> feature -> signal; `members` -> signal -> its features.
+In: names of features. Out: `signals_of` -> feature -> signal; `owners` -> the same, as a caller says; `members` ->
+signal -> its features.
 """
 
 from __future__ import annotations
@@ -21,6 +22,13 @@ def signals_of(features: Iterable[str], signals: Mapping[str, str] | None = None
     """
     own = dict(signals or {})
     return {name: own.get(name, _WINDOW.sub("", name)) for name in features}
+
+
+def owners(features: Iterable[str], signals: Mapping[str, str]) -> dict[str, str]:
+    """The signal of each feature, as the caller says; one that is not named stays by itself."""
+    if not isinstance(signals, Mapping):
+        raise TypeError(f"signals is a {type(signals).__name__}; it must map feature -> signal, as `signals_of` does.")
+    return {name: signals.get(name, name) for name in features}
 
 
 def members(signals: Mapping[str, str]) -> dict[str, list[str]]:

@@ -1,7 +1,7 @@
 """What each feature adds to a model's answer for each row: SHAP values of any frozen fit, as a long table.
 
 In: a fit that keeps the protocol `Explainable`, and a frame it can read. Out: `shap_values` -> `Explanation`. It
-describes the model, not the cause.
+describes the model, not the cause. `read`, `sample_of` and `add_up` serve the neighbours too.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import polars as pl
 
 from shoptoolkit.contract import ContractError, to_polars
 from shoptoolkit.contract.arrays import Floats, Ints
-from shoptoolkit.explain.explanation import Explanation, long
+from shoptoolkit.explain.explanation import Explanation, categories_of, cells_of, long
 
 _KIND = "path-dependent TreeSHAP"
 _GAP = 1e-4  # contributions and base must add up to the answer within this, relative to its size or to 1
@@ -79,35 +79,36 @@ def shap_values(
     ----------
     Lundberg et al. (2020), Nature Machine Intelligence 2, 56-67.
     """
-    table = to_polars(frame)
-    if table.is_empty():
-        raise ContractError("shap_values: the frame has 0 rows; at least one is needed.")
-    group = _groups(table, by)
+    table, group = read(frame, by)
     margin = fit.margin(table)
-    chosen, sample = _sample(margin, group, rows=rows, rng=rng)
+    chosen, sample = sample_of(margin, group, rows=rows, rng=rng)
     part = table[chosen]
     contributions, base = fit.explain_margin(part)
-    _add_up(contributions, base, margin[chosen], fit.features)
+    add_up(contributions, base, margin[chosen], fit.features)
     encoded = fit.encode(part).select(fit.features)
     return Explanation(
-        table=long(encoded, contributions, {"row": chosen, "group": group[chosen], "base": base}),
+        table=long(cells_of(encoded), contributions[:, None], base[:, None], row=chosen, group=group[chosen]),
         scale="margin",
         kind=_KIND,
-        categories=tuple(name for name in fit.features if isinstance(encoded.schema[name], pl.Enum)),
+        categories=categories_of(encoded),
         n=len(part),
         sample=sample,
     )
 
 
-def _groups(table: pl.DataFrame, by: str | None) -> pl.Series:
+def read(frame: Any, by: str | None) -> tuple[pl.DataFrame, pl.Series]:
+    """A frame with rows, and the group of each."""
+    table = to_polars(frame)
+    if table.is_empty():
+        raise ContractError("the frame has 0 rows; at least one is needed.")
     if by is None:
-        return pl.repeat("all", len(table), eager=True)
+        return table, pl.repeat("all", len(table), eager=True)
     if by not in table.columns:
-        raise ContractError(f"shap_values: by is {by!r}, which is missing. It has: {', '.join(table.columns)}.")
-    return table[by].cast(pl.String).fill_null("missing")
+        raise ContractError(f"by is {by!r}, which is missing. It has: {', '.join(table.columns)}.")
+    return table, table[by].cast(pl.String).fill_null("missing")
 
 
-def _sample(
+def sample_of(
     margin: Floats, group: pl.Series, *, rows: int | None, rng: int | np.random.Generator | None
 ) -> tuple[Ints, str]:
     """Every (n / rows)-th row along group and answer, from a random start; in the frame's order."""
@@ -124,7 +125,8 @@ def _sample(
     return np.sort(order[places]), f"{rows:,} of {n:,} rows, evenly along the ranked answer from a random start"
 
 
-def _add_up(contributions: Floats, base: Floats, margin: Floats, features: tuple[str, ...]) -> None:
+def add_up(contributions: Floats, base: Floats, margin: Floats, features: tuple[str, ...]) -> None:
+    """Raise an error where base and contributions miss the answer."""
     if contributions.shape != (len(margin), len(features)):
         raise ValueError(
             f"the fit's explain_margin gives contributions of shape {contributions.shape}; for its {len(features)} "

@@ -16,7 +16,10 @@ from shoptoolkit.figures.explain import beeswarm, importance_bar, reliability, w
 from shoptoolkit.figures.forecasts import backtest, backtest_pit, cohort_forecast, earliest_return
 from shoptoolkit.figures.habits import affinity, lifecycle, rhythm
 from shoptoolkit.figures.hazard import hazard
+from shoptoolkit.figures.importances import importances, stability
 from shoptoolkit.figures.incrementality import lift_over_time
+from shoptoolkit.figures.null import null_importance
+from shoptoolkit.figures.over_time import importance_over_time, interactions
 from shoptoolkit.figures.paths import funnel, transitions
 from shoptoolkit.figures.regression import hazard_ratios
 from shoptoolkit.figures.style import end_labels, hero_axes, set_style, y_label
@@ -43,8 +46,12 @@ __all__ = [
     "hazard_ratios",
     "hero_axes",
     "importance_bar",
+    "importance_over_time",
+    "interactions",
+    "importances",
     "lifecycle",
     "lift_over_time",
+    "null_importance",
     "orders",
     "orders_forecast",
     "p_alive",
@@ -54,6 +61,7 @@ __all__ = [
     "rhythm",
     "set_style",
     "spells",
+    "stability",
     "survival_curve",
     "targeting_curve",
     "transitions",

@@ -22,6 +22,7 @@ from shoptoolkit.figures.style import (
     ink_on,
     look_of,
     new_axes,
+    per_so_many,
     y_label,
 )
 
@@ -71,7 +72,8 @@ def survival_curve(
         _dotted(ax, truth, group, 1 - pl.col("survival") if returned else "survival", end)
     ax.set(xlim=(0, end), ylim=(0, None if returned else 1), xlabel="Days since the order")
     in_percent(ax.yaxis)
-    y_label(ax, "Share who bought again" if returned else "Share not yet back")
+    share = "Share who bought again" if returned else "Share not yet back"
+    y_label(ax, f"{share}, {100 * curve.level:g} % interval, n = {curve.n:,}")
     end_labels(ax, labels)
     return ax
 
@@ -93,7 +95,7 @@ def cumulative_incidence(incidence: CumulativeIncidence, *, ax: Axes | None = No
         labels.append(_steps(ax, *columns, colour=colour, dash=dash, name=name))
     ax.set(xlim=(0, end), ylim=(0, None), xlabel="Days since the order")
     in_percent(ax.yaxis)
-    y_label(ax, f"Share ended by then, {100 * incidence.level:g} % interval")
+    y_label(ax, f"Share ended by then, {100 * incidence.level:g} % interval, n = {incidence.n:,}")
     end_labels(ax, labels)
     return ax
 
@@ -112,7 +114,7 @@ def cumulative_orders(
     duration_days, mean_cumulative_orders, drawn as thin dotted lines.
     """
     ax = _curve(curve, ax, band, until, truth, "mean_cumulative_orders")
-    ax.set(xlabel="Days since the first order")
+    ax.set(xlabel=f"Days since the first order, n = {curve.n:,}")
     return ax
 
 
@@ -125,13 +127,14 @@ def difference(
     truth: pl.DataFrame | None = None,
     since: str = "the assignment",
     mark: tuple[float, str] | None = None,
+    per: float = 1,
 ) -> Axes:
     """Draw how far arms are apart from the control by day: the line, its interval and the paler band, about 0.
 
     `curve`: `.survival` or `.orders` of `incrementality.repurchase_lift`, or `survival.survival_difference`. `until`:
     last day drawn. `truth`: columns group ("arm - control"), duration_days, difference, drawn as thin dotted lines.
     `since`: what the days are counted from. `mark`: a day and its name, such as (21, "end of the flight"), drawn as an
-    upright line.
+    upright line. `per`: orders are told per so many customers.
     """
     ax = _curve(curve, ax, band, until, truth, "difference")
     if mark:
@@ -141,6 +144,9 @@ def difference(
     ax.set(xlabel=f"Days since {since}, n = {curve.n:,}")
     if "share" in curve.estimand:
         in_percent(ax.yaxis)
+    elif per != 1:
+        told = curve.estimand.replace("per customer", f"per {per_so_many(ax.yaxis, per)}")
+        y_label(ax, f"{told.capitalize()}, {100 * curve.level:g} % interval")
     return ax
 
 
@@ -199,23 +205,19 @@ def spells(spells: Any, *, ax: Axes | None = None, most: int = 40) -> Axes:
     back = drawn["repurchased"]
     colours = [SERIES["blue"] if came else FAINT for came in back]
     ax.hlines(rows, 0, drawn["duration_days"], colors=colours, linewidth=1.6)
-    for came, marker, face, name in (
+    for came, marker, colour, name in (
         (True, "o", SERIES["blue"], "bought again"),
-        (False, "|", FAINT, "not yet back, still watched"),
+        (False, "|", FAINT, "not yet back when the log ends"),
     ):
-        is_it = (back == came).to_list()
-        days = [day for day, one in zip(drawn["duration_days"], is_it, strict=True) if one]
-        ax.scatter(
-            days,
-            [row for row, one in zip(rows, is_it, strict=True) if one],
-            marker=marker,
-            color=face,
-            s=30,
-            label=name,
-        )
+        some = drawn.with_row_index("row").filter(repurchased=came)
+        ax.scatter(some["duration_days"], some["row"], marker=marker, color=colour, s=30)
+        if len(some):  # one in the middle is named: those below it are shorter, and leave room
+            line: dict[str, Any] = {"arrowstyle": "-", "color": colour, "relpos": (0, 0.5), "shrinkB": 4}
+            below: dict[str, Any] = {"textcoords": "offset points", "va": "center", "weight": "bold"}
+            end, ink = some.select("duration_days", "row").row(len(some) // 2), MUTED if colour == FAINT else colour
+            ax.annotate(name, end, (30, -14), color=ink, arrowprops=line, **below)
     ax.set(xlim=(0, None), yticks=[], xlabel="Days since the order")
     ax.grid(False)
-    ax.legend(loc="lower right")
     y_label(ax, f"{len(drawn)} of {len(table):,} customers, one line each")
     return ax
 
@@ -251,5 +253,5 @@ def cohorts(cohorts: Cohorts, *, ax: Axes | None = None) -> Axes:
     ax.tick_params(length=0)
     ax.spines["bottom"].set_visible(False)
     shown = "" if last <= _MOST_LABELLED else f"; darkest: {100 * top:.0f}"
-    y_label(ax, f"Customers of the cohort who ordered in that {cohorts.period}, %{shown}")
+    y_label(ax, f"Share who ordered in that {cohorts.period}, %{shown}")
     return ax

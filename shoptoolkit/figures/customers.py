@@ -10,7 +10,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from shoptoolkit.figures.style import FAINT, INK, SERIES, TIDE, end_labels, in_percent, new_axes, y_label
+from shoptoolkit.figures.style import (
+    FAINT,
+    INK,
+    MUTED,
+    SERIES,
+    TIDE,
+    end_labels,
+    in_percent,
+    new_axes,
+    plain_numbers,
+    y_label,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,6 +37,7 @@ def orders_forecast(
     ax: Axes | None = None,
     fitted_until: float | None = None,
     what: str = "Repeat orders so far",
+    since: str = "",
 ) -> Axes:
     """Draw expected orders by day with their interval, beside those observed.
 
@@ -38,6 +50,8 @@ def orders_forecast(
         Day up to which the model was fitted: all after it is forecast.
     what
         What is counted, for the axis.
+    since
+        What the days are counted from, for the axis.
     """
     ax, blue = new_axes(ax), SERIES["blue"]
     days, expected = forecast["duration_days"], forecast["expected_orders"]
@@ -52,8 +66,9 @@ def orders_forecast(
     if fitted_until is not None:
         ax.axvline(fitted_until, color=FAINT, linewidth=1)
         place: dict[str, Any] = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points"}
-        ax.annotate("forecast", (fitted_until, 0.02), (5, 0), color=FAINT, **place)
-    ax.set(xlim=(0, float(days[-1])), ylim=(0, None), xlabel="Days")
+        ax.annotate("forecast", (fitted_until, 0.02), (5, 0), color=MUTED, **place)
+    ax.set(xlim=(0, float(days[-1])), ylim=(0, None), xlabel=f"Days since {since}" if since else "Days")
+    plain_numbers(ax.yaxis)
     y_label(ax, what)
     end_labels(ax, labels)
     return ax

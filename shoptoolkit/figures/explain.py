@@ -17,9 +17,12 @@ from shoptoolkit.figures.style import FAINT, GRID, INK, LOW_HIGH, MUTED, SERIES,
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from shoptoolkit.explain import Explanation
+    from shoptoolkit.explain import Explanation, Interactions
 
 _SCALES = {"margin": "log-odds", "logit hazard": "log-odds of the period", "log survival": "log of the share not back"}
+_SIDES = {"log survival": ("back sooner", "back later")} | dict.fromkeys(
+    ("margin", "logit hazard"), ("less likely", "more likely")
+)
 _UP, _DOWN = SERIES["clay"], SERIES["blue"]
 
 
@@ -29,44 +32,50 @@ def beeswarm(explanation: Explanation, *, ax: Axes | None = None, most: int = 10
     Parameters
     ----------
     explanation
-        From `explain.shap_values`, of one group (`explanation.only(...)` picks it). Colours are ranks of the value
-        within the feature; categories have no order and are dark, missing values are hollow.
+        Of one group (`explanation.only(...)` picks it) and one period (`explanation.at(...)`). Colours are ranks of the
+        value within the feature; categories have no order and are dark, as are signals of several features; missing
+        values are hollow.
     most
         Features drawn, the most important first.
     """
     from matplotlib.colors import LinearSegmentedColormap
 
-    sizes = _ranked(explanation, most)
+    sizes = ranked(explanation, most)
+    if (periods := explanation.table["period"].drop_nulls().unique().sort()).len() > 1:
+        raise ValueError(f"the explanation has {len(periods)} periods; draw one, e.g. explanation.at({periods[0]}).")
     ax = new_axes(ax, figsize=(7.6, 0.5 * len(sizes) + 1.5))
     ax.grid(False)
     ax.plot([0, 0], [-0.6, len(sizes) - 0.5], color=FAINT, lw=1, zorder=0)
     colours = LinearSegmentedColormap.from_list("low_high", LOW_HIGH)
+    signals = explanation.table.filter(pl.col("shown") == "")["feature"].unique()
+    dark = {"a category": explanation.categories, "several features": signals}
     parts = {name: explanation.table.filter(pl.col("feature") == name) for name in sizes["feature"]}
     reach = max(float(np.abs(part["contribution"].to_numpy()).max()) for part in parts.values()) or 1.0
     for place, (name, part) in enumerate(parts.items()):
-        is_code = name in explanation.categories
-        _swarm(ax, place, part, bin_width=reach / 75, colours=None if is_code else colours)
+        is_dark = any(name in names for names in dark.values())
+        _swarm(ax, place, part, bin_width=reach / 75, colours=None if is_dark else colours)
     _names(ax, sizes["feature"], lowest=len(sizes) + 0.35, top=-1.15)
     _numbers(ax, _rounded(sizes["mean_size"]), head="mean size")
-    if explanation.scale in ("margin", "logit hazard"):
+    if sides := _SIDES.get(explanation.scale):
         place_at: dict[str, Any] = {"transform": ax.get_yaxis_transform(), "color": MUTED, "fontsize": 10}
-        ax.text(0, -0.85, "\u2190 less likely", va="center", **place_at)
-        ax.text(0.97, -0.85, "more likely \u2192", ha="right", va="center", **place_at)
-    _scale(ax, f"Contribution to the {_scale_name(explanation)}")
-    y_label(ax, f"One dot per row, n = {explanation.n:,}{_left_out(explanation, sizes)}")
-    has_gaps = any(part["value"].null_count() for part in parts.values())
-    _value_key(
-        ax, colours, len(sizes) - 0.1, has_codes=not parts.keys().isdisjoint(explanation.categories), has_gaps=has_gaps
-    )
+        ax.text(0, -0.85, f"\u2190 {sides[0]}", va="center", **place_at)
+        ax.text(0.97, -0.85, f"{sides[1]} \u2192", ha="right", va="center", **place_at)
+    _scale(ax, f"Contribution to the {scale_name(explanation)}")
+    has_gaps = any(part["shown"].null_count() for part in parts.values())
+    whys = [why for why, names in dark.items() if not parts.keys().isdisjoint(names)]
+    told = [f"dark: {' or '.join(whys)}" if whys else "", "hollow: missing" if has_gaps else ""]
+    shown = f"One dot per row, n = {explanation.n:,}{_left_out(explanation, sizes)}"
+    y_label(ax, "; ".join(filter(None, [shown, *told])))
+    _value_key(ax, colours, len(sizes) - 0.1)
     return ax
 
 
 def importance_bar(explanation: Explanation, *, ax: Axes | None = None, most: int = 10) -> Axes:
     """Draw how much each feature moves the answer: the mean size of its contributions, largest first.
 
-    `explanation`: of one group. `most`: features drawn.
+    `explanation`: of one group; over all its periods, where there are several. `most`: features drawn.
     """
-    sizes = _ranked(explanation, most)
+    sizes = ranked(explanation, most)
     ax = new_axes(ax, figsize=(7.6, 0.36 * len(sizes) + 1.1))
     ax.grid(False)
     places = range(len(sizes))
@@ -76,8 +85,10 @@ def importance_bar(explanation: Explanation, *, ax: Axes | None = None, most: in
         ax.annotate(text, (size, place), (5, 0), **label)
     _names(ax, sizes["feature"], lowest=len(sizes) - 0.4, top=-0.6)
     ax.set_xlim(0, 1.12 * (sizes["mean_size"].to_numpy().max() or 1.0))
-    ax.set_xlabel(f"Mean size of the contribution to the {_scale_name(explanation)}")
-    y_label(ax, f"n = {explanation.n:,} rows{_left_out(explanation, sizes)}")
+    ax.set_xlabel(f"Mean size of the contribution to the {scale_name(explanation)}")
+    periods = explanation.table["period"].drop_nulls().n_unique()
+    over = f", mean over {periods} periods" if periods > 1 else ""
+    y_label(ax, f"n = {explanation.n:,} rows{over}{_left_out(explanation, sizes)}")
     return ax
 
 
@@ -112,7 +123,7 @@ def waterfall(explanation: Explanation, *, row: int, ax: Axes | None = None, mos
     low, high = min(span[0] for span in spans), max(span[1] for span in spans)
     room = 0.16 * (high - low or 1.0)
     ax.set_xlim(low - room, high + room)
-    _scale(ax, f"{_scale_name(explanation).capitalize()}: base, and what each feature adds")
+    _scale(ax, f"{scale_name(explanation).capitalize()}: base, and what each feature adds")
     return ax
 
 
@@ -137,7 +148,7 @@ def reliability(reliability: pl.DataFrame, *, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def _ranked(explanation: Explanation, most: int) -> pl.DataFrame:
+def ranked(explanation: Explanation, most: int) -> pl.DataFrame:
     """The most important features of the one group."""
     if most < 1:
         raise ValueError(f"most is {most}; it must be at least 1.")
@@ -153,7 +164,7 @@ def _swarm(ax: Axes, place: int, part: pl.DataFrame, *, bin_width: float, colour
     across = part["contribution"].to_numpy()
     height = place + _stacked(across, bin_width)
     looks: dict[str, Any] = {"s": 9, "rasterized": True}
-    known = part["value"].is_not_null().to_numpy()
+    known = part["shown"].is_not_null().to_numpy()
     if colours is None:
         ax.scatter(across[known], height[known], color=INK, alpha=0.55, lw=0, **looks)
     else:
@@ -188,6 +199,8 @@ def _bar(ax: Axes, place: int, step: dict[str, Any], *, is_last: bool) -> None:
 def _told(step: dict[str, Any]) -> str:
     if step["feature"].endswith(" other features") and step["shown"] is None:
         return str(step["feature"])
+    if step["shown"] == "":  # a signal of several features
+        return str(step["feature"])
     value = step["shown"] or "missing"
     return f"{step['feature']} = {_signed(value) if value[1:2].isdigit() else value}"
 
@@ -201,23 +214,30 @@ def _names(ax: Axes, names: Any, *, lowest: float, top: float) -> None:
 
 def _numbers(ax: Axes, texts: list[str], *, head: str) -> None:
     """One number per row at the right edge, beside the marks."""
-    where: dict[str, Any] = {"transform": ax.get_yaxis_transform(), "va": "center", "ha": "right"}
+    where: dict[str, Any] = {
+        "xycoords": ax.get_yaxis_transform(),
+        "textcoords": "offset points",
+        "annotation_clip": False,
+    }
+    where |= {"xytext": (62, 0), "va": "center", "ha": "right"}
     for place, text in enumerate(texts):
-        ax.text(1.13, place, text, color=INK, weight="bold", fontsize=10.5, **where)
-    ax.text(1.13, -0.85, head, color=MUTED, fontsize=10, **where)
+        ax.annotate(text, (1, place), color=INK, weight="bold", fontsize=10.5, **where)
+    ax.annotate(head, (1, -0.85), color=MUTED, fontsize=10, **where)
 
 
-def _value_key(ax: Axes, colours: Any, y: float, *, has_codes: bool, has_gaps: bool) -> None:
-    """What the looks of the dots mean, in a line below the last feature."""
-    flat = ax.get_yaxis_transform()
-    words: dict[str, Any] = {"transform": flat, "fontsize": 9.5, "va": "center"}
-    ax.text(0, y, "low value", color=LOW_HIGH[0], weight="bold", **words)
-    ramp = np.linspace(0, 1, 60)
-    marks: dict[str, Any] = {"transform": flat, "marker": "s", "lw": 0, "rasterized": True}
-    ax.scatter(0.16 + 0.12 * ramp, np.full(60, y), c=ramp, cmap=colours, s=11, **marks)
-    ax.text(0.3, y, "high", color=LOW_HIGH[-1], weight="bold", **words)
-    told = [*["dark: a category"] * has_codes, *["hollow: missing"] * has_gaps]
-    ax.text(0.39, y, "; ".join(told), color=MUTED, **words)
+def _value_key(ax: Axes, colours: Any, y: float) -> None:
+    """What the colours of the dots mean, in a line below the last feature; as wide in a narrow figure."""
+    from matplotlib.offsetbox import AnnotationBbox, DrawingArea, HPacker, TextArea
+    from matplotlib.patches import Rectangle
+
+    looks = (("low value", LOW_HIGH[0]), ("high", LOW_HIGH[-1]))
+    low, high = (TextArea(text, textprops={"color": ink, "weight": "bold", "size": 9.5}) for text, ink in looks)
+    ramp = DrawingArea(40, 4)
+    for place in range(40):
+        ramp.add_artist(Rectangle((place, 0), 1.2, 4, color=colours(place / 39), lw=0))
+    line = HPacker(children=[low, ramp, high], align="center", pad=0, sep=5)
+    where: dict[str, Any] = {"xycoords": ax.get_yaxis_transform(), "box_alignment": (0, 0.5), "frameon": False}
+    ax.add_artist(AnnotationBbox(line, (0, y), pad=0, **where)).set_in_layout(False)  # it may reach below the numbers
 
 
 def _scale(ax: Axes, text: str) -> None:
@@ -239,8 +259,9 @@ def _rounded(sizes: pl.Series) -> list[str]:
     return [f"{size:.{digits}f}" for size in sizes]
 
 
-def _scale_name(explanation: Explanation) -> str:
-    return _SCALES.get(explanation.scale, explanation.scale)
+def scale_name(result: Explanation | Interactions) -> str:
+    """What the result is measured in, in words."""
+    return _SCALES.get(result.scale, result.scale)
 
 
 def _left_out(explanation: Explanation, sizes: pl.DataFrame) -> str:

@@ -38,7 +38,7 @@ def cohort_forecast(
     ax.annotate("forecast", (len(fit.observed), 0.97), (5, 0), textcoords="offset points", color=MUTED, fontsize=10)
     ax.set(xlim=(0, until), ylim=(0, 1.02), xlabel=f"{unit} since the start")
     in_percent(ax.yaxis)
-    y_label(ax, "Share still under contract")
+    y_label(ax, f"Share still under contract, n = {fit.n:,}")
     end_labels(ax, [(float(until), fan["share"][-1], {"sbg": "sBG", "bdw": "BdW"}[fit.model], blue)])
     return ax
 
@@ -59,9 +59,11 @@ def backtest(backtest: Backtest, *, kind: str = "decile", ax: Axes | None = None
         ax.plot([place, place], bounds, color=SERIES["blue"], lw=2.4, solid_capstyle="butt")
         ax.plot(place, row["ratio"], "o", ms=8, color=SERIES["blue"], mec="white", mew=1.2, zorder=5)
     ax.set_xticks(range(len(rows)), [f"{row['group']}\n{row['expected']:,.0f}" for row in rows], fontsize=9.5)
-    name = {"decile": "Decile of the expectation", "all": "All customers"}.get(kind, kind.capitalize())
-    ax.set(xlim=(-0.6, len(rows) - 0.4), xlabel=f"{name}; below it the orders expected in {backtest.horizon_days} days")
-    y_label(ax, f"Observed orders per expected order, {100 * backtest.level:g} % interval")
+    name = {"decile": "Tenth of the customers, by their forecast", "all": "All customers"}.get(kind, kind.capitalize())
+    ax.set(
+        xlim=(-0.6, len(rows) - 0.4), xlabel=f"{name}; below it the orders forecast for {backtest.horizon_days} days"
+    )
+    y_label(ax, f"Orders placed per order forecast, {100 * backtest.level:g} % interval")
     return ax
 
 
@@ -72,9 +74,10 @@ def backtest_pit(backtest: Backtest, *, ax: Axes | None = None) -> Axes:
     ax.bar(middle, pit["share"], width=0.92 * width, color=SERIES["blue"], alpha=0.55)
     ax.vlines(middle, pit["share_low"], pit["share_high"], color=INK, lw=1.4)
     ax.axhline(float(width[0]), color=FAINT, lw=1.2)
-    ax.set(xlim=(0, 1), xlabel="Place of the orders placed within the orders forecast (0 lowest, 1 highest)")
+    ax.set(xlim=(0, 1), xlabel="Place of a customer's orders within the own forecast (0 lowest, 1 highest)")
     in_percent(ax.yaxis)
-    y_label(ax, f"Share of customers; flat if right (test of flatness: p = {backtest.pit_p_value:.2g})")
+    told = f"p = {backtest.pit_p_value:.2g}" if backtest.pit_p_value >= 0.001 else "p < 0.001"
+    y_label(ax, f"Share of customers; flat if right (test of flatness: {told})")
     return ax
 
 

@@ -69,7 +69,7 @@ def rhythm(rhythm: Rhythm, *, ax: Axes | None = None) -> Axes:
         some = told.filter(region)
         if not is_dense:
             ax.plot(some["mean_gap_days"], some["shape"], "o", color=colour, markersize=3.5, alpha=0.7)
-        labels[name] = (f"{name}: {len(some):,}", colour)
+        labels[name] = (f"{name}: {len(some):,}", MUTED if colour == FAINT else colour)
     ax.axhline(1, color=INK, linewidth=1)
     ax.set(xscale="log", yscale="log", xlabel="Mean gap between orders, days (log scale)")
     for axis in (ax.xaxis, ax.yaxis):
@@ -98,7 +98,7 @@ def lifecycle(lifecycle: Lifecycle, *, ax: Axes | None = None) -> Axes:
                 len(wide) - 0.55,
                 float(base[-1] + count[-1] / 2),
                 state.replace("_", " "),
-                MUTED if state == "lapsed" else colour,
+                MUTED if state in ("lapsed", "quiet") else colour,  # their shades are too pale for words
             )
         )
         base = base + count
@@ -140,7 +140,8 @@ def affinity(affinity: Affinity, *, ax: Axes | None = None, top: int = 12) -> Ax
         x, y = place[b], place[a]
         ax.add_patch(Rectangle((x - 0.47, y - 0.46), 0.94, 0.92, facecolor=colour, edgecolor=GRID, lw=0.6))
         ink = ink_on(colour) if is_clear else MUTED
-        ax.text(x, y, f"{row['lift']:.2f}", ha="center", va="center", fontsize=9, color=ink)
+        lift = f"{row['lift']:.{2 * (row['lift'] < 10)}f}"
+        ax.text(x, y, lift, ha="center", va="center", fontsize=9, color=ink)
     names = [str(name) for name in place]
     ax.set(
         xlim=(-0.5, len(sizes) - 0.5), ylim=(len(sizes) - 0.5, -0.5), xticks=range(len(sizes)), yticks=range(len(sizes))

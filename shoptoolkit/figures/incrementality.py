@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from shoptoolkit.figures.style import FAINT, INK, SERIES, end_labels, new_axes, y_label
+from shoptoolkit.figures.style import FAINT, INK, SERIES, end_labels, new_axes, per_so_many, y_label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -16,11 +16,12 @@ if TYPE_CHECKING:
     from shoptoolkit.incrementality import OverTime
 
 
-def lift_over_time(over: OverTime, *, ax: Axes | None = None, truth: float | None = None) -> Axes:
+def lift_over_time(over: OverTime, *, ax: Axes | None = None, truth: float | None = None, per: float = 1) -> Axes:
     """Draw an effect as more and more customers mature: the line, what holds at every look, what holds at one alone.
 
     The shade is the interval that one may look at as often as one likes; the dashed lines are the ordinary one, which
-    is made for a single look, planned before. `truth`: drawn as a thin dotted line. One contrast at a time.
+    is made for a single look, planned before. `truth`: drawn as a thin dotted line. `per`: told per so
+    many customers. One contrast at a time.
     """
     if (groups := over.table["group"].unique()).len() != 1:
         said = f"the contrasts {', '.join(groups.sort())}; filter its table to one" if len(groups) else "no look"
@@ -36,8 +37,10 @@ def lift_over_time(over: OverTime, *, ax: Axes | None = None, truth: float | Non
     last = told.row(-1, named=True)
     reach = 1.6 * max(abs(last["low"]), abs(last["high"]))
     ax.set(ylim=(-reach, reach), xlim=(0, last["n"]), xlabel="Customers whose whole window has passed")
-    ax.xaxis.set_major_formatter(lambda n, _: f"{n:,.0f}".replace(",", "\u2009"))
-    y_label(ax, f"Effect so far, {100 * over.level:g} % intervals")
+    ax.xaxis.set_major_formatter(lambda n, _: f"{n:,.0f}")
+    metric = over.metric.replace("_", " ")
+    said = f"{metric} per {per_so_many(ax.yaxis, per)}"
+    y_label(ax, f"Effect so far, {said}, {100 * over.level:g} % intervals")
     labels = [(last["n"], last["high"], "at any look", blue), (last["n"], last["fixed_high"], "at one look", clay)]
     end_labels(ax, labels)
     return ax

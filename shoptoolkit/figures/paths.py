@@ -36,8 +36,8 @@ def funnel(funnel: Funnel, *, ax: Axes | None = None) -> Axes:
     ax.set(xlim=(0, 1), ylim=(last - 0.5, -0.5), xticks=(0, 0.5, 1), yticks=range(last))
     ax.set_yticklabels([row["step"] for row in rows[:last]], color=INK, parse_math=False)
     in_percent(ax.xaxis)
-    told = f"Share ({100 * funnel.level:g} % interval) of those who made the first step"
-    told += f"; within {funnel.within_hours:g} hours"
+    told = f"Share ({100 * funnel.level:g} % interval) of those who made\n"  # two lines: one is too long for a phone
+    told += f"the first step; within {funnel.within_hours:g} hours"
     ax.set_xlabel(told, loc="left")
     head = "customers, share, median time"
     ax.annotate(head, (1, 1), (9, 9), xycoords="axes fraction", textcoords="offset points", color=MUTED, fontsize=10)
@@ -86,13 +86,14 @@ def transitions(transitions: Transitions, *, ax: Axes | None = None, group: str 
         ax.text(x, y, percent, ha="center", va="center", fontsize=9, color=ink_on(colour))
     ax.grid(False)
     ax.set(xlim=(-0.5, len(there) - 0.5), ylim=(len(here) - 0.5, -0.5), xticks=range(len(there)))
-    ax.set_xticklabels(there, color=MUTED, parse_math=False, rotation=30 if len(there) > 8 else 0)
+    slant: dict[str, Any] = {"rotation": 40, "ha": "right"} if len(there) > 5 else {}
+    ax.set_xticklabels(there, color=MUTED, parse_math=False, **slant)
     ax.set_yticks(range(len(here)), [f"{name}   n = {left[name]:,}" for name in here], color=MUTED, parse_math=False)
     ax.tick_params(length=0)
     ax.spines["bottom"].set_visible(False)
-    ax.set_xlabel("next (n: how often left)")
-    told = "" if group is None else f"{group}: "
-    y_label(ax, f"{told}what comes next within a {transitions.within}, % of each row")
+    ax.set_xlabel("What came next (n: how often something did)")
+    told = "What" if group is None else f"{group}: what"
+    y_label(ax, f"{told} came next within a {transitions.within}, % of each row")
     return ax
 
 

@@ -31,11 +31,11 @@ def hazard_ratios(fit: CoxFit, *, ax: Axes | None = None) -> Axes:
         low, ratio, high = np.exp(np.clip([row["low"], row["coefficient"], row["high"]], -300, 300)).tolist()
         ax.plot([low, high], [place, place], color=SERIES["blue"], lw=2.6, zorder=5)
         ax.plot(ratio, place, "o", ms=8, color=SERIES["blue"], mec="white", mew=1.2, zorder=6)
-        digits = min(9, max(1, 2 - math.floor(math.log10(high - low))))
+        digits = min(9, max(1, 1 - math.floor(math.log10(high - low))))
         numbers = f"{ratio:,.{digits}f}  ({low:,.{digits}f} to {high:,.{digits}f})"
         ax.text(1.02, place, numbers, color=INK, **right)
     ax.set(yticks=range(len(rows)), ylim=(len(rows) - 0.4, -0.8), xlabel="Hazard ratio (above 1: sooner back)")
-    ax.set_yticklabels([row["covariate"] for row in rows], color=INK, parse_math=False)
+    ax.set_yticklabels([row["covariate"].replace("=", ": ") for row in rows], color=INK, parse_math=False)
     _plain_ticks(ax)
     head = f"hazard ratio, {100 * fit.level:g} % interval"
     ax.text(1.02, -0.68, head, transform=ax.get_yaxis_transform(), color=MUTED, fontsize=10)
@@ -43,12 +43,12 @@ def hazard_ratios(fit: CoxFit, *, ax: Axes | None = None) -> Axes:
 
 
 def _plain_ticks(ax: Axes) -> None:
-    """About five round numbers, however narrow the axis."""
+    """A few round numbers, as many as the axis has room for."""
     from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
     low, high = ax.get_xlim()
     if high / low < 3:
-        ax.xaxis.set_major_locator(MaxNLocator(5))
+        ax.xaxis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 2.5, 5, 10]))
     else:
         ax.xaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7) if high / low < 30 else (1.0,)))
     ax.xaxis.set_minor_locator(NullLocator())

@@ -87,9 +87,13 @@ def look_of(place: int) -> tuple[str, Any]:
 
 
 def y_label(ax: Axes, text: str) -> None:
-    """Write the y label flat above the axis, where it is read first: as a left title, so that it narrows no Axes."""
+    """Write the y label flat above the axis, where it is read first: as a left title, so that it narrows no Axes.
+
+    It breaks into lines where the figure is too narrow for it, as on a phone.
+    """
     ax.set_ylabel("")
-    ax.set_title(text, loc="left", pad=9, color=MUTED, fontsize=10.5, fontweight="normal", parse_math=False)
+    look: dict[str, Any] = {"color": MUTED, "fontsize": 10.5, "fontweight": "normal"}
+    ax.set_title(text, loc="left", pad=9, parse_math=False, wrap=True, **look)
 
 
 def end_labels(ax: Axes, labels: Sequence[tuple[float, float, str, str]], *, gap_points: float = 15.0) -> None:
@@ -110,6 +114,17 @@ def end_labels(ax: Axes, labels: Sequence[tuple[float, float, str, str]], *, gap
         last = at
 
 
+def per_so_many(axis: Any, per: float) -> str:
+    """Tick labels of a mean per customer as one per so many, and how to say it: "customer", "1,000 customers"."""
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+    if per == 1:
+        return "customer"
+    axis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
+    axis.set_major_formatter(FuncFormatter(lambda mean, _: f"{per * mean:,.6g}".replace("-", "\u2212")))
+    return f"{per:,g} customers"
+
+
 def in_percent(axis: Any) -> None:
     """Tick labels of a share in percent."""
     from matplotlib.ticker import FuncFormatter
@@ -118,13 +133,13 @@ def in_percent(axis: Any) -> None:
 
 
 def plain_numbers(axis: Any) -> None:
-    """Tick labels of a log scale as people write them: 0.1, 10, 1 000."""
+    """Tick labels as people write them: 0.1, 10, 1,000."""
     from matplotlib.ticker import FuncFormatter
 
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}".replace(",", "\u2009")))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
 
 
 def ink_on(colour: Sequence[float]) -> str:
-    """Dark or white ink, whichever reads better on a cell (relative luminance, WCAG)."""
+    """Dark or white ink on a cell: what its worse reading, of light page and dark, is better for (luminance, WCAG)."""
     red, green, blue = ((c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4) for c in colour[:3])
-    return INK if 0.2126 * red + 0.7152 * green + 0.0722 * blue > 0.21 else "#ffffff"
+    return INK if 0.2126 * red + 0.7152 * green + 0.0722 * blue > 0.28 else "#ffffff"

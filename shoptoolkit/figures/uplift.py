@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from shoptoolkit.figures.style import FAINT, INK, MUTED, SERIES, in_percent, look_of, new_axes, y_label
+from shoptoolkit.figures.style import FAINT, INK, MUTED, SERIES, in_percent, look_of, new_axes, per_so_many, y_label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,10 +18,11 @@ if TYPE_CHECKING:
     from shoptoolkit.incrementality import Qini, TargetingCurve, UpliftCalibration
 
 
-def qini(qini: Qini, *, ax: Axes | None = None) -> Axes:
+def qini(qini: Qini, *, ax: Axes | None = None, per: float = 1) -> Axes:
     """Draw the gain by share of customers reached: a line and its interval per score, dashed what a lot would bring.
 
-    `qini`: from `incrementality.qini`. The words name each score's area over the lot, with its interval.
+    `qini`: from `incrementality.qini`. The words name each score's area over the lot, with its interval. `per`: told
+    per so many customers.
     """
     if qini.table.is_empty():
         raise ValueError(f"qini has no curve to draw: {qini.estimates.table['reason'][0]}")
@@ -34,21 +35,23 @@ def qini(qini: Qini, *, ax: Axes | None = None) -> Axes:
         ax.plot(part["share_targeted"], part["gain"], color=colour, linestyle=dash)
         ax.fill_between(part["share_targeted"], part["low"], part["high"], color=colour, alpha=0.15, linewidth=0)
         area = qini.estimates.table.filter(group=name).row(0, named=True)
-        words.append((f"{name}: area over lot {_interval(area)}", colour))
+        words.append((f"{name}: area over lot {_interval(area, per)}", colour))
     ax.set(xlim=(0, 1), xlabel="Share of customers reached, the highest scores first")
     in_percent(ax.xaxis)
-    y_label(ax, f"Gain of {qini.outcome} per customer of all, {100 * qini.level:g} % interval, n = {qini.n:,}")
+    whom = f"{per_so_many(ax.yaxis, per)}, reached or not"
+    y_label(ax, f"Gain of {qini.outcome} per {whom}; {100 * qini.level:g} % interval, n = {qini.n:,}")
     _words(ax, words[1:] + words[:1])
     return ax
 
 
-def targeting_curve(curve: TargetingCurve, *, ax: Axes | None = None) -> Axes:
+def targeting_curve(curve: TargetingCurve, *, ax: Axes | None = None, currency: str = "money") -> Axes:
     """Draw what reaching the highest-ranked customers brings, by spend, with its interval and the paler band.
 
     Dashed: the same spend by lot; dotted: the spend itself, which the value has to beat. A dot at each budget asked
     for, with its shadow price in words; an upright line where the best cut lies.
 
-    `curve`: from `incrementality.targeting_curve`. Where reaching costs nothing, by share of customers.
+    `curve`: from `incrementality.targeting_curve`. Where reaching costs nothing, by share of customers. `currency`: a
+    word for money, for the axes.
     """
     ax, table, colour = new_axes(ax), curve.table, SERIES["blue"]
     has_cost = bool(table["spend"].max())
@@ -60,26 +63,29 @@ def targeting_curve(curve: TargetingCurve, *, ax: Axes | None = None) -> Axes:
     words = [("dashed: as many by lot; dotted: what it costs" if has_cost else "dashed: as many by lot", FAINT)]
     if has_cost:
         ax.plot(x, x, color=MUTED, lw=1.2, ls=(0, (1, 1.4)))
-    ax.axvline(curve.best_spend if has_cost else curve.best_share, color=FAINT, lw=1)
+    best, top = curve.best_spend if has_cost else curve.best_share, ax.get_ylim()[1]
+    ax.vlines(best, 0, top, color=FAINT, lw=1)  # not through the words above
     words.append((f"upright: best cut, {100 * curve.best_share:.0f} % of customers", FAINT))
     rows = curve.estimates.table
     for place, budget in enumerate(curve.budgets):
         value, price = rows.row(4 * place, named=True), rows.row(4 * place + 3, named=True)
         if value["verdict"] == "ok":
             ax.plot(budget, value["estimate"], "o", ms=8, color=SERIES["clay"], mec="white", mew=1.2, zorder=6)
-        words.append((f"budget {budget:.3g}: one more unit brings {_interval(price)}", SERIES["clay"]))
-    ax.set(xlim=(0, float(x[-1])), xlabel="Spend per customer of all" if has_cost else "Share of customers reached")
+        words.append((f"budget {budget:.3g}: one more spent brings {_interval(price)}", SERIES["clay"]))
+    spent = f"Spent per customer, reached or not, {currency}"
+    ax.set(xlim=(0, float(x[-1])), xlabel=spent if has_cost else "Share of customers reached")
     if not has_cost:
         in_percent(ax.xaxis)
-    y_label(ax, f"Value per customer of all, {100 * curve.level:g} % interval, n = {curve.n:,}")
+    y_label(ax, f"Brought per customer, reached or not, {currency}; {100 * curve.level:g} % interval, n = {curve.n:,}")
     _words(ax, words)
     return ax
 
 
-def uplift_calibration(calibration: UpliftCalibration, *, ax: Axes | None = None) -> Axes:
+def uplift_calibration(calibration: UpliftCalibration, *, ax: Axes | None = None, per: float = 1) -> Axes:
     """Draw the effect on groups of customers against their mean score; on the dashed line the score is right.
 
-    `calibration`: from `incrementality.uplift_calibration`. Hollow: too few customers for an interval.
+    `calibration`: from `incrementality.uplift_calibration`. Hollow: too few customers for an interval. `per`: told per
+    so many customers.
     """
     ax, table = new_axes(ax), calibration.table
     ends = [table["mean_score"].min(), table["mean_score"].max()]
@@ -93,16 +99,19 @@ def uplift_calibration(calibration: UpliftCalibration, *, ax: Axes | None = None
         for kept, face in ((told, colour), (part.filter(pl.col("low").is_null()), "white")):
             ax.plot(kept["mean_score"], kept["estimate"], "o", ms=8, color=colour, mfc=face, mew=1.2, zorder=6)
         words.append((f"{part['arm'][0]}: {len(part)} groups, n = {part['n'].sum():,}", colour))
-    ax.set_xlabel("Mean score of the group")
-    y_label(ax, f"Effect on the group, {100 * calibration.level:g} % interval; dashed: as the score says")
+    metric = calibration.estimates.table["metric"][0].replace("_", " ")
+    for axis in (ax.xaxis, ax.yaxis):
+        said = f"{metric} per {per_so_many(axis, per)}"
+    ax.set_xlabel(f"Mean score of the group, {said}")
+    y_label(ax, f"Effect on the group, {said}; {100 * calibration.level:g} % interval; dashed: as the score says")
     _words(ax, words)
     return ax
 
 
-def _interval(row: dict[str, Any]) -> str:
+def _interval(row: dict[str, Any], per: float = 1) -> str:
     if row["verdict"] == "refused":
         return "refused"
-    known = [row[name] for name in ("estimate", "low", "high") if row[name] is not None]
+    known = [per * row[name] for name in ("estimate", "low", "high") if row[name] is not None]
     digits = min(9, max(0, 2 - math.floor(math.log10(max(map(abs, known)) or 1))))
     told = [f"{value:,.{digits}f}".replace("-", "\u2212") for value in known]
     return f"{told[0]} ({' to '.join(told[1:])})" if row["set_shape"] == "interval" else f"{told[0]} (no interval)"

@@ -2,6 +2,7 @@
 
 from shoptoolkit.incrementality.cannibalisation import cannibalisation
 from shoptoolkit.incrementality.certify import certify_coverage
+from shoptoolkit.incrementality.door import choose_arms
 from shoptoolkit.incrementality.exposed import lift_on_exposed
 from shoptoolkit.incrementality.ledger import Adjusted, adjust, ledger
 from shoptoolkit.incrementality.lift import lift
@@ -35,6 +36,7 @@ __all__ = [
     "cannibalisation",
     "certify_coverage",
     "check_split",
+    "choose_arms",
     "fit_uplift",
     "incremental_value",
     "ledger",

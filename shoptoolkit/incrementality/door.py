@@ -1,7 +1,8 @@
 """What every estimator of an experiment asks at its door: who was in which arm, with which numbers.
 
 In: Outcomes and the names of columns. Out: `arms` -> `Arms`, the checked table with plain numbers, and which arm is
-compared with which; `rows_of`, that table alone; `metrics_of` reads the argument `metrics`.
+compared with which; `rows_of`, that table alone; `metrics_of` reads the argument `metrics`; `choose_arms`, for those
+who ask about one arm.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any
 
 import polars as pl
 
-from shoptoolkit.contract import ContractError, Outcomes, require
+from shoptoolkit.contract import ContractError, Outcomes, require, to_polars
 from shoptoolkit.contract.check import listed
 
 QUESTION = "What did the ads add?"
@@ -97,6 +98,33 @@ def others(found: Iterable[str], control: str, *, name: str = "outcomes") -> tup
     if len(found) < 2:
         raise ContractError(f"{name}: {control!r} is the one arm; a comparison needs two.")
     return tuple(one for one in found if one != control)
+
+
+def choose_arms(outcomes: Any, *, control: str, arm: str | None = None) -> tuple[str, str]:
+    """Which arm is laid beside the control: the one asked for, or the first of the others.
+
+    Parameters
+    ----------
+    outcomes
+        Anything with a column `arm`.
+    control, arm
+        Names of arms; `arm` may be left open.
+
+    Returns
+    -------
+    tuple
+        (control, arm).
+
+    Raises
+    ------
+    ValueError
+        One of them is nobody's arm, or there is one arm only.
+    """
+    found = to_polars(outcomes)["arm"].unique().sort().to_list()
+    rest = [one for one in found if one != control]
+    if control not in found or arm not in (None, *rest) or not rest:
+        raise ValueError(f"control is {control!r} and arm is {arm!r}; those with customers are {', '.join(found)}.")
+    return control, arm or rest[0]
 
 
 def rows_of(

@@ -13,6 +13,7 @@ import polars as pl
 from shoptoolkit.contract import EstimateTable
 from shoptoolkit.contract.arrays import Floats
 from shoptoolkit.contract.check import check_level, choose
+from shoptoolkit.contract.estimates import holm
 from shoptoolkit.contract.show import html_table
 
 _KEY = ("question", "estimand", "metric", "contrast", "horizon_days", "group")
@@ -134,13 +135,9 @@ def adjust(estimates: EstimateTable, *, method: str = "holm", level: float = 0.9
     table = _table(estimates)
     given = table["p_value"].drop_nulls().to_numpy()
     rank = table["p_value"].rank("ordinal") - 1
-    adjusted = pl.Series("p_adjusted", (_holm if method == "holm" else _benjamini_hochberg)(np.sort(given)))
+    adjusted = pl.Series("p_adjusted", (holm if method == "holm" else _benjamini_hochberg)(np.sort(given)))
     told = table.with_columns(p_adjusted=adjusted.gather(rank) if len(given) else pl.lit(None, pl.Float64))
     return Adjusted(table=told.with_columns(rejected=pl.col("p_adjusted") <= 1 - level), method=method, level=level)
-
-
-def _holm(p: Floats) -> Floats:
-    return np.maximum.accumulate(p * np.arange(len(p), 0, -1)).clip(max=1.0)
 
 
 def _benjamini_hochberg(p: Floats) -> Floats:

@@ -27,9 +27,11 @@ from shoptoolkit.incrementality.door import COVARIATE, MEASURES, QUESTION, Arms,
 from shoptoolkit.incrementality.influences import mean_of
 from shoptoolkit.incrementality.learners import LEARNERS, Score, Trial
 from shoptoolkit.incrementality.split import split_reason
+from shoptoolkit.incrementality.uplift_calibration import judge
 from shoptoolkit.trees.boosting import data
 from shoptoolkit.trees.door import feature_names
 from shoptoolkit.trees.encoding import Encoder, unseen_in_words, warn
+from shoptoolkit.trees.judging import Fact, sizes
 
 _LEAST, _LEAST_OF_FOLD = 50, 5  # customers of an arm
 _SEEN_LATER = ("exposed", "exposed_at", "probability", "assigned_at", "started_at", "matured_at", *MEASURES)
@@ -313,6 +315,39 @@ class UpliftFit:
             numbers = {"estimate": estimate, "standard_error": error, "degrees": degrees}
             rows.append(estimate_row(**numbers, level=level, null=0.0, n=len(part), **about))
         return EstimateTable.from_rows(rows)
+
+    def judge(
+        self,
+        frame: Any = None,
+        *,
+        by: str | Sequence[str] | None = None,
+        rng: object = None,
+        level: float = 0.95,
+        groups: int = 5,
+    ) -> EstimateTable:
+        """How good is the score, overall and by segment, on `held_out`, where models of earlier folds gave it?
+
+        `frame`: customers of the experiment to judge, customer_id and the columns of `by`, known before it (None: all).
+        `rng` is not needed, and taken so that all fits can be judged alike; `groups` as in `uplift_calibration`.
+
+        Rows by arm and group, "all" and then e.g. "source = paid": highest_less_lowest (effect of the outer groups by
+        score), calibration_slope (of the effect on the score; 1: right; 0, against which the p-value is: it tells
+        nothing), mean_effect, observed_less_predicted (mean effect less mean score). A ContractError where the frame
+        repeats a customer, has none of `held_out`, or lacks a column.
+        """
+        return judge(self, frame, by=by, level=level, groups=groups)
+
+    def facts(self, train: Any, test: Any) -> list[Fact]:
+        """What a model card tells of this fit: section, item, text."""
+        window = "not said" if self.window_days is None else f"{self.window_days:g} days"
+        told = [
+            ("data", "outcome", f"{self.outcome!r}, window: {window}"),
+            ("model", "score", f"{self.learner} learner; {', '.join(self.treatments)} against {self.control}"),
+            ("model", "folds", f"{self.folds}; each is judged by models of earlier ones"),
+            ("model", "chance of the arm", self.propensity),
+            ("limits", "a score is no estimate", "it ranks customers; intervals belong to groups of them"),
+        ]
+        return [*sizes(train, test, id="customer_id"), *told]
 
     def __repr__(self) -> str:
         told = f"{len(self.features)} features, {self.folds} folds, propensity {self.propensity}"

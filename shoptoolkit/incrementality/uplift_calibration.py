@@ -1,27 +1,47 @@
 """Does a score of the ad's effect tell customers apart: the effect by groups of the score, and its slope.
 
-In: an `UpliftFit`, or any score beside doubly robust pseudo-outcomes. Out: `uplift_calibration` -> `UpliftCalibration`.
+In: an `UpliftFit`, or any score beside doubly robust pseudo-outcomes. Out: `uplift_calibration` -> `UpliftCalibration`;
+`judge` -> EstimateTable, by segment.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import polars as pl
 
 from shoptoolkit.contract import ContractError, EstimateTable, estimate_row, refused_row, to_polars
 from shoptoolkit.contract.check import check_level, check_number
+from shoptoolkit.contract.estimates import error_of
 from shoptoolkit.contract.show import html_table
 from shoptoolkit.incrementality.door import MEASURES, QUESTION
-from shoptoolkit.incrementality.influences import cluster_of, error_of, mean_of
-from shoptoolkit.incrementality.uplift import UpliftFit
+from shoptoolkit.incrementality.influences import cluster_of, mean_of
+from shoptoolkit.trees.judging import segments, to_judge
 
 _TOLD = ("n", "estimate", "standard_error", "low", "high")
 _TYPES: dict[str, Any] = {"arm": pl.String, "group": pl.String, "n": pl.Int64, "mean_score": pl.Float64}
 _TYPES |= dict.fromkeys(_TOLD[1:], pl.Float64)
+_ID = "customer_id"
 _LEAST = 30  # customers of a group, below which no interval is told
+
+
+@runtime_checkable
+class HeldOut(Protocol):
+    """What of an `UpliftFit` is judged."""
+
+    @property
+    def held_out(self) -> pl.DataFrame: ...
+    @property
+    def outcome(self) -> str: ...
+    @property
+    def control(self) -> str: ...
+    @property
+    def learner(self) -> str: ...
+    @property
+    def window_days(self) -> float | None: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -96,8 +116,7 @@ def uplift_calibration(scores: Any, *, groups: int = 5, level: float = 0.95) -> 
     check_level(level)
     check_number("groups", groups, least=2, whole=True)
     table, control, about = _read(scores)
-    place = (pl.col("effect").rank("average") - 0.5) / pl.len()  # of equal scores, the middle one
-    table = table.with_columns(group=1 + (place.over("arm", "fold") * groups).floor().cast(pl.Int64))
+    table = table.with_columns(_group(groups))
     told, rows, in_order = [], [], {}
     for (arm,), part in table.group_by("arm", maintain_order=True):
         about |= {"contrast": f"{arm} - {control}", "level": level}
@@ -116,10 +135,60 @@ def uplift_calibration(scores: Any, *, groups: int = 5, level: float = 0.95) -> 
     )
 
 
+def judge(fit: HeldOut, frame: Any, *, by: str | Sequence[str] | None, level: float, groups: int) -> EstimateTable:
+    """What `UpliftFit.judge` tells."""
+    check_level(level)
+    check_number("groups", groups, least=2, whole=True)
+    table, control, about = _read(fit)
+    whose = table
+    if frame is not None:
+        given = to_judge(frame, _ID)
+        if given[_ID].is_duplicated().any():
+            raise ContractError(f"judge: {_ID!r} repeats; the customers of an experiment have one row each.")
+        if (theirs := given.schema[_ID]) != (ours := table.schema[_ID]):
+            raise ContractError(f"judge: {_ID!r} is {theirs}; the experiment has {ours}.")
+        table = table.filter(pl.col(_ID).is_in(given[_ID].implode()))
+        whose = table.select(_ID).join(given, on=_ID, maintain_order="left")
+    if table.is_empty():
+        raise ContractError("judge: none of these customers is in `held_out`, the folds that are judged.")
+    rows: list[dict[str, Any]] = []
+    for name, inside in segments(whose, by):
+        for (arm,), part in table[inside].group_by("arm", maintain_order=True):
+            rows += _judged(part, about | {"contrast": f"{arm} - {control}", "level": level, "group": name}, groups)
+    return EstimateTable.from_rows(rows)
+
+
+def _judged(part: pl.DataFrame, about: dict[str, Any], groups: int) -> list[dict[str, Any]]:
+    group, off = {"group": about["group"]}, part.with_columns(pl.col("pseudo") - pl.col("effect"))
+    parts = part.with_columns(_group(groups)).sort("group").partition_by("group", maintain_order=True)
+    told = {
+        "highest_less_lowest": _apart(parts[0], parts[-1], about),
+        "calibration_slope": _slope(part, about),
+        "mean_effect": _row(mean_of(part), part, about),
+        "observed_less_predicted": _row(mean_of(off), off, about, estimand="mean effect less mean score"),
+    }
+    units = cluster_of(part)
+    if units is not None and units.n_unique() < _LEAST:
+        reason = f"{units.n_unique()} clusters; an error needs at least {_LEAST}. Take a wider segment."
+        told = {metric: refused_row(reason=reason, **_plain(row)) for metric, row in told.items()}
+    return [row | {"metric": metric} | group for metric, row in told.items()]
+
+
+def _plain(row: dict[str, Any]) -> dict[str, Any]:
+    """What a row tells without its numbers."""
+    return {name: row.get(name) for name in ("question", "estimand", "contrast", "method", "level", "n", "measure")}
+
+
+def _group(groups: int) -> pl.Expr:
+    """Groups of equal size by score, within arm and fold, from 1; of equal scores, the middle one."""
+    place = (pl.col("effect").rank("average") - 0.5) / pl.len()
+    return (1 + (place.over("arm", "fold") * groups).floor().cast(pl.Int64)).alias("group")
+
+
 def _read(scores: Any) -> tuple[pl.DataFrame, str, dict[str, Any]]:
     """The scores with arm and fold, the name of the control, and what all rows say."""
     about: dict[str, Any] = {"question": QUESTION, "metric": "outcome", "group": "all"}
-    if isinstance(scores, UpliftFit):
+    if isinstance(scores, HeldOut):
         table = scores.held_out
         about |= {"metric": scores.outcome, "measure": MEASURES.get(scores.outcome), "horizon_days": scores.window_days}
         about["method"] = f"doubly robust, scores by earlier folds ({scores.learner} learner)"

@@ -1,6 +1,7 @@
 """Report: from an executed notebook to one HTML page, from a folder of notebooks to a series with an index.
 
-What notebooks call (`pieces`): `answer`, `figure`, `table`, `callout`; and `Skip`, raised where something is missing.
+What notebooks call: `answer`, `figure`, `table`, `callout` (`pieces`); `in_words`, `part` (`words`); `Skip`, raised
+where something is missing.
 What runs them (`runner`, `index`): `run_series`, `RunResult`, `RunFailure`, `write_index`.
 What makes a page: `ShopReportExporter` (`jupyter nbconvert --to shopreport`); the command line is `cli.main`.
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from shoptoolkit.report.outcome import Skip
     from shoptoolkit.report.pieces import answer, callout, figure, table
     from shoptoolkit.report.runner import RunFailure, RunResult, run_series
+    from shoptoolkit.report.words import in_words, part
 
 __all__ = [
     "RunFailure",
@@ -27,6 +29,8 @@ __all__ = [
     "answer",
     "callout",
     "figure",
+    "in_words",
+    "part",
     "run_series",
     "table",
     "write_index",
@@ -35,6 +39,7 @@ __all__ = [
 _HOME = {
     **dict.fromkeys(("answer", "callout", "figure", "table"), "pieces"),
     **dict.fromkeys(("RunFailure", "RunResult", "run_series"), "runner"),
+    **dict.fromkeys(("in_words", "part"), "words"),
     "ShopReportExporter": "exporter",
     "Skip": "outcome",
     "write_index": "index",

@@ -26,7 +26,7 @@ __all__ = ["is_page", "skipped_page", "write_index"]
 
 STYLE = "series/index.css"
 KINDS = {  # status: (class and icon, word of the chip, words of the tally)
-    "pass": ("pass", "Answered", "answered, no check objects"),
+    "pass": ("pass", "Answered", "answered without a warning"),
     "warn": ("warn", "With a warning", "answered with a warning"),
     "stop": ("stop", "A check stops", "answered, a check says stop"),
     NO_ANSWER: ("info", "No answer", "without an answer in one line"),
@@ -45,6 +45,8 @@ class Item:
     only: str  # "country GB"; "" for the report of the whole log
     title: str
     text: str
+    interval: str  # the number of the answer with its interval
+    data: str  # what it is about
     status: str
     seconds: str
     size: str
@@ -125,7 +127,7 @@ def _item(path: Path, *, is_new: bool) -> Item | None:
     tags = _tags(path)
     if "name" not in tags:
         return None  # not a page of ours
-    number = ", ".join(filter(None, (tags.get("number"), tags.get("interval"))))
+    number = " ".join(filter(None, (tags.get("number"), tags.get("interval"))))
     status = tags.get("status", "")
     text = tags.get("error") or tags.get("answer") or number or "This report gives no answer in one line."
     small = tags.get("thumbnail", "")
@@ -135,6 +137,8 @@ def _item(path: Path, *, is_new: bool) -> Item | None:
         only=tags.get("only", ""),
         title=tags.get("title") or tags["name"],
         text=text,
+        interval=number if text == tags.get("answer") else "",
+        data=tags.get("data", ""),
         status=status if status in KINDS else NO_ANSWER,
         seconds=_time_in_words(tags.get("seconds", "")),
         size=_size_in_words(path.stat().st_size),

@@ -122,12 +122,17 @@ class Page:
         return found + ([("Parameters", _values_in_words(few, more=len(self.changed) > 3))] if few else [])
 
     @property
+    def data(self) -> str:
+        """What the report is about, as the answer names it."""
+        return dict(self.answer.get("facts", ())).get("Data", "")
+
+    @property
     def origins(self) -> list[tuple[str, str]]:
         """The list at the foot."""
         made = self.made
         versions = made.get("packages", {})
         packages = ", ".join(f"{name} {versions[name]}" for name in PACKAGES if name in versions)
-        rows = f"{made['rows']:,}".replace(",", "\u202f") if "rows" in made else ""
+        rows = f"{made['rows']:,}" if "rows" in made else ""
         found = [("Notebook", f"{self.name}.ipynb"), ("Run", self.ran), ("Seed", str(made.get("seed", "")))]
         found += [("Parameters", _values_in_words(self.parameters)), ("Rows of data", rows)]
         found += [("Data fingerprint", made.get("fingerprint", "")), ("Git commit", made.get("commit", ""))]

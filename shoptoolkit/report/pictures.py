@@ -65,6 +65,8 @@ def render(drawing: object, *, argument: str, thumbnail: bool = False) -> Pictur
         `drawing` is neither Axes nor Figure.
     """
     fig = _figure_of(drawing, argument)
+    for ax in fig.axes:
+        ax.xaxis.label.set_wrap(True)  # a long one sticks out of a narrow figure, which would then be scaled down
     png = _png(fig, DPI)
     width, height = struct.unpack(">II", png[16:24])  # the IHDR chunk of every PNG
     small = _thumbnail(fig, width) if thumbnail else ""
@@ -102,20 +104,34 @@ def _narrow(fig: Any) -> str:
 
 
 def _collisions(fig: Any) -> int:
-    """How many pairs of the words that are drawn overlap."""
+    """How many pairs of the words that are drawn overlap; slanted ones as they stand, not the boxes around them."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     renderer = FigureCanvasAgg(fig).get_renderer()
     draw, drawn = renderer.draw_text, dict[int, Any]()
 
-    def note(*args: Any, mtext: Any = None, **options: Any) -> None:
+    def note(gc: Any, x: float, y: float, s: str, *args: Any, mtext: Any = None, **options: Any) -> None:
         if mtext is not None:
-            drawn[id(mtext)] = mtext.get_window_extent(renderer)
-        draw(*args, mtext=mtext, **options)
+            drawn[id(mtext)] = mtext.get_window_extent(renderer), _outline(renderer, mtext)
+        draw(gc, x, y, s, *args, mtext=mtext, **options)
 
     renderer.draw_text = note
     fig.draw(renderer)
-    return sum(a.overlaps(b) for a, b in combinations(drawn.values(), 2))
+    return sum(a.overlaps(b) and m.intersects_path(n) for (a, m), (b, n) in combinations(drawn.values(), 2))
+
+
+def _outline(renderer: Any, text: Any) -> Any:
+    """The rectangle of a text, turned as the text is."""
+    from matplotlib.path import Path
+    from matplotlib.transforms import Affine2D
+
+    box, angle = text.get_window_extent(renderer), text.get_rotation()
+    if angle % 90:
+        wide, high, _ = renderer.get_text_width_height_descent(text.get_text(), text.get_fontproperties(), ismath=False)
+    else:
+        wide, high, angle = box.width, box.height, 0
+    turn = Affine2D().translate(-0.5, -0.5).scale(wide, high).rotate_deg(angle)
+    return Path.unit_rectangle().transformed(turn.translate(box.x0 + box.width / 2, box.y0 + box.height / 2))
 
 
 def _png(fig: Any, dpi: float) -> bytes:

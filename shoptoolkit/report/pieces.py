@@ -239,7 +239,9 @@ def figure(ax: object, *, title: str, note: str = "", alt: str) -> Piece:
     return Piece(html=f'<div class="shop-piece">{html}</div>', text=f"{title}\n{note}\n[figure: {alt}]")
 
 
-def table(frame: pl.DataFrame, *, title: str, note: str = "", max_rows: int = 60) -> Piece:
+def table(
+    frame: pl.DataFrame, *, title: str, note: str = "", max_rows: int = 60, decimals: Mapping[str, int] | None = None
+) -> Piece:
     """Show a frame under its title.
 
     Parameters
@@ -250,6 +252,8 @@ def table(frame: pl.DataFrame, *, title: str, note: str = "", max_rows: int = 60
         What it shows; how to read it, with units.
     max_rows
         Rows shown; the rest is counted in words.
+    decimals
+        {column: decimals} where the column's own four digits are too many, or too few.
 
     Returns
     -------
@@ -265,7 +269,7 @@ def table(frame: pl.DataFrame, *, title: str, note: str = "", max_rows: int = 60
     """
     _need_texts({"title": title, "note": note})
     _need_filled("title", title, "say what the table shows")
-    html = html_table(frame, title=title, note=note, max_rows=max_rows)
+    html = html_table(frame, title=title, note=note, max_rows=max_rows, decimals=decimals)
     return Piece(html=html, text=f"{title}\n{frame}")
 
 

@@ -21,6 +21,7 @@ import polars as pl
 
 from shoptoolkit.contract import EstimateTable, estimate_row, refused_row
 from shoptoolkit.contract.arrays import Floats, Ints
+from shoptoolkit.simulate.drivers import drivers_of
 from shoptoolkit.simulate.experiment import HORIZON_DAYS
 from shoptoolkit.simulate.frames import traits_of
 from shoptoolkit.simulate.moments import EXPERIMENT, LATER, ORDER, PAID
@@ -57,13 +58,18 @@ class Truth:
     restricted_mean_days, mean_cumulative_orders. Empty without an experiment.
 
     `estimates`: one row of Estimates per question; standard_error, low and high are those of the replicates.
+
+    `drivers`, one row per signal of the log: signal, role (driver: it moves the next order, or shows a state that does;
+    proxy: it carries a driver's trace; none: beyond the others it tells nothing), because, parameter (what decides it).
     """
 
     recipe: Recipe
     blocks: tuple[Block, ...]
 
     def __repr__(self) -> str:
-        return f"Truth over {REPLICATES:,} replicate customers: .customers, .values, .curves, .arms, .estimates"
+        return (
+            f"Truth over {REPLICATES:,} replicate customers: .customers, .values, .curves, .arms, .estimates, .drivers"
+        )
 
     @property
     def curves(self) -> pl.DataFrame:
@@ -79,6 +85,11 @@ class Truth:
     def estimates(self) -> EstimateTable:
         """The population value per question."""
         return _population(self.recipe).estimates
+
+    @property
+    def drivers(self) -> pl.DataFrame:
+        """Which signals tell who will order next, as the parameters have it."""
+        return drivers_of(self.recipe)
 
     @cached_property
     def customers(self) -> pl.DataFrame:

@@ -67,6 +67,10 @@ class Trees:
         parts = self._told(frame, pred_contribs=True)
         return parts[:, :-1], parts[:, -1]
 
+    def explain_pairs(self, frame: Any) -> Floats:
+        """TreeSHAP interactions of the log-odds, rows x features x features; a pair stands twice, each time half."""
+        return self._told(frame, pred_interactions=True)[:, :-1, :-1]
+
     def strongest(self) -> str:
         """The feature by whose splits the trees gain most."""
         gains = self.booster.get_score(importance_type="total_gain")

@@ -59,7 +59,7 @@ def test_every_cause_is_a_line_with_its_name_and_every_group_a_dash():
     assert {"order", "refund"} <= set(words(ax))
     table = INCIDENCE.table.filter((pl.col("cause") == "order") & (pl.col("duration_days") <= 40))
     assert ax.lines[0].get_ydata().tolist() == table["incidence"].to_list()
-    assert "Share ended by then, 95 % interval" in words(ax)
+    assert "Share ended by then, 95 % interval, n = 90" in words(ax)
     split = figures.cumulative_incidence(survival.aalen_johansen(CAUSES, by="country"))
     assert {"order, 0", "refund, 1"} <= set(words(split))
     assert len({line.get_color() for line in split.lines}) == 2
@@ -67,7 +67,7 @@ def test_every_cause_is_a_line_with_its_name_and_every_group_a_dash():
 
 def test_the_axes_say_what_is_counted_and_groups_are_named():
     ax = figures.cumulative_orders(APART, band=False, until=50)
-    assert ax.get_xlabel() == "Days since the first order"
+    assert ax.get_xlabel().startswith("Days since the first order, n = ")
     assert {"1 - 0", "Difference in orders after the first per customer, 95 % interval"} <= set(words(ax))
     assert len(ax.collections) == 1
     assert ax.get_xlim() == (0, 50)

@@ -6,11 +6,13 @@ import matplotlib.pyplot as plt
 import numpy as np
 import polars as pl
 import pytest
+from matplotlib.offsetbox import TextArea
 
 from shoptoolkit import figures
 from shoptoolkit.behaviour.accuracy import reliability
 from shoptoolkit.contract import EstimateTable, estimate_row
 from shoptoolkit.explain import Explanation
+from shoptoolkit.report.pictures import render
 
 FEATURES = ("days_since", "orders", "opened", "source", "noise")
 BASE = -0.7
@@ -55,7 +57,9 @@ DRAW = {
 def words(ax):
     ax.figure.canvas.draw()
     ticks = [tick.get_text() for tick in (*ax.get_xticklabels(), *ax.get_yticklabels())]
-    return " | ".join([ax.get_xlabel(), ax.get_title(loc="left"), *(text.get_text() for text in ax.texts), *ticks])
+    boxed = [area.get_text() for area in ax.findobj(TextArea)]
+    told = [text.get_text() for text in ax.texts]
+    return " | ".join([ax.get_xlabel(), ax.get_title(loc="left"), *told, *boxed, *ticks])
 
 
 def rows(ax):
@@ -91,6 +95,10 @@ def test_a_figure_draws_on_the_axes_it_is_given_or_opens_new_ones(draw):
 def test_the_axes_say_what_is_drawn_and_in_which_unit(name, written):
     told = words(DRAW[name]())
     assert [text for text in written if text not in told] == [], told
+
+
+def test_the_words_about_the_dots_keep_apart_on_a_phone():
+    assert render(figures.beeswarm(WHOLE), argument="ax").narrow
 
 
 def test_every_row_is_a_dot_at_its_contribution_within_the_line_of_its_feature():

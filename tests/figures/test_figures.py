@@ -93,12 +93,15 @@ def test_without_axes_a_figure_opens_new_ones(draw):
 @pytest.mark.parametrize(
     ("name", "written"),
     [
-        ("survival_curve", ["Days since the order", "Share not yet back", " %", "organic", "search", "paid"]),
+        (
+            "survival_curve",
+            ["Days since the order", "Share not yet back, 95 % interval, n = ", "organic", "search", "paid"],
+        ),
         ("spells", ["Days since the order", f" of {len(SPELLS)} customers, one line each"]),
         ("cohorts", ["Months since the first order", "who ordered in that month, %", "Jan 2025   n = "]),
         (
             "estimates",
-            ["Days to next order, counting at most 60 days", "95 % interval", "GB", "31.42  (29.46 to 33.38)"],
+            ["Days to next order, counting at most 60 days", "95 % interval", "GB", "31.4  (29.5 to 33.4)"],
         ),
         ("orders", ["Order value, GBP (log scale)", "Orders, n = "]),
         ("rfm", ["Recency score (high: ordered lately)", "Orders score (high: ordered often), n = 400 customers"]),
@@ -188,6 +191,13 @@ def test_a_few_spells_stand_for_the_whole_frame(n, most, drawn):
     assert f"{drawn} of {n} customers" in words(ax)
 
 
+def test_spells_are_named_where_they_end_and_need_no_legend():
+    ax = figures.spells(SPELLS)
+    assert ax.get_legend() is None
+    assert "bought again | not yet back when the log ends" in words(ax)
+    assert "not yet back" not in words(figures.spells(SPELLS.filter("repurchased")))
+
+
 def test_spells_that_break_their_contract_are_not_drawn():
     with pytest.raises(ContractError, match="duration_days is not above 0"):
         figures.spells(SPELLS.with_columns(duration_days=-1.0))
@@ -246,7 +256,7 @@ def test_differences_have_a_line_at_zero_and_true_minus_signs():
     ax = figures.estimates(difference)
     assert ax.get_xlabel().startswith("Difference: days to next order")
     assert any(list(line.get_xdata()) == [0, 0] for line in ax.lines)
-    assert "organic - paid" in words(ax)
+    assert "organic \u2212 paid" in words(ax)
     assert "\u2212" in words(ax)
 
 
@@ -254,12 +264,19 @@ def test_small_shares_and_large_sums_keep_their_digits_and_units():
     rows = estimates_of(
         {"group": "a", "estimate": 0.0512, "standard_error": 0.003, "metric": "conversion", "measure": "share"}
     )
-    assert "0.0512  (0.0453 to 0.0571)" in words(figures.estimates(rows))
-    assert figures.estimates(rows).get_xlabel().startswith("Conversion (share)")
+    assert "5.1  (4.5 to 5.7)" in words(figures.estimates(rows))
+    assert figures.estimates(rows).get_xlabel().startswith("Conversion (%)")
     rows = estimates_of(
         {"group": "a", "estimate": 51234.5, "standard_error": 900.0, "metric": "revenue", "measure": "GBP"}
     )
-    assert "51,234.5" in words(figures.estimates(rows))
+    assert "51,234  (49,471 to 52,998)" in words(figures.estimates(rows))
+
+
+def test_rows_of_one_measure_share_their_decimals():
+    rows = [{"group": name, "estimate": 0.1, "standard_error": error} for name, error in (("a", 0.05), ("b", 0.01))]
+    told = words(figures.estimates(estimates_of(*rows)))
+    assert "0.10  (0.00 to 0.20)" in told
+    assert "0.10  (0.08 to 0.12)" in told
 
 
 def test_orders_with_nothing_paid_are_counted_in_words():
@@ -306,3 +323,10 @@ def test_a_price_band_is_no_formula():
 def test_nothing_to_draw_is_told():
     with pytest.raises(ValueError, match="estimates has no row; there is nothing to draw"):
         figures.estimates(EstimateTable(table=EstimateTable.from_rows([]).table))
+
+
+def test_a_currency_keeps_its_capitals_on_the_axis():
+    rows = estimates_of(
+        {"group": "a", "estimate": 2.0, "standard_error": 1.0, "metric": "revenue, EUR", "measure": None}
+    )
+    assert figures.estimates(rows).get_xlabel().startswith("Revenue, EUR, within 60 days")

@@ -21,7 +21,7 @@ LOOKS = pl.DataFrame(
         "fixed_high": [1.0, 0.35],
     }
 )
-OVER = SimpleNamespace(table=LOOKS, level=0.9)
+OVER = SimpleNamespace(table=LOOKS, metric="orders", level=0.9)
 DAYS = pl.DataFrame({"customer_id": range(80), "duration_days": [1.0 + n * 7 % 30 for n in range(80)]})
 SPELLS = DAYS.with_columns(start_days=0.0, stop_days="duration_days", repurchased=pl.col("customer_id") % 3 > 0)
 APART = survival.mean_cumulative_orders_difference(SPELLS.with_columns(arm=pl.col("customer_id") % 2), by="arm")
@@ -43,7 +43,7 @@ def test_both_intervals_of_every_look_are_drawn_and_named():
     assert [one.get_ydata().tolist() for one in fixed] == [LOOKS["fixed_low"].to_list(), LOOKS["fixed_high"].to_list()]
     assert (outline(ax.collections[0])[:, 1].min(), outline(ax.collections[0])[:, 1].max()) == (-1.0, 1.8)
     assert ax.lines[-1].get_ydata() == [0.25, 0.25]
-    assert {"at any look", "at one look", "Effect so far, 90 % intervals"} <= set(words(ax))
+    assert {"at any look", "at one look", "Effect so far, orders per customer, 90 % intervals"} <= set(words(ax))
 
 
 def test_one_contrast_is_drawn_at_a_time():
@@ -52,6 +52,15 @@ def test_one_contrast_is_drawn_at_a_time():
         figures.lift_over_time(SimpleNamespace(table=two, level=0.9))
     with pytest.raises(ValueError, match="over has no look"):
         figures.lift_over_time(SimpleNamespace(table=LOOKS.clear(), level=0.9))
+
+
+def test_orders_may_be_told_per_thousand_customers():
+    ax = figures.lift_over_time(OVER, per=1000)
+    assert ax.get_title(loc="left") == "Effect so far, orders per 1,000 customers, 90 % intervals"
+    assert [ax.yaxis.get_major_formatter()(mean) for mean in (-0.05, 0.2)] == ["\u221250", "200"]
+    ax = figures.difference(APART, per=1000)
+    assert "per 1,000 customers" in ax.get_title(loc="left")
+    assert ax.yaxis.get_major_formatter()(0.0125) == "12.5"
 
 
 def test_the_end_of_the_flight_stands_in_a_difference_by_day():

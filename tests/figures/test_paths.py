@@ -36,7 +36,7 @@ def test_a_bar_is_a_share_with_its_interval_and_numbers():
     assert [tick.get_text() for tick in ax.get_yticklabels()] == list(STEPS)
     assert words(ax)[0] == "10"
     assert words(ax)[1].startswith("4   40.0 % (16.8 to 68.7)   30 min")
-    assert ax.get_xlabel() == "Share (95 % interval) of those who made the first step; within 24 hours"
+    assert ax.get_xlabel() == "Share (95 % interval) of those who made\nthe first step; within 24 hours"
 
 
 def test_groups_stand_beside_each_other_with_their_names():
@@ -82,7 +82,7 @@ def test_one_group_is_drawn_at_a_time():
     told = features.transitions(EVENTS, by="country")
     ax = figures.transitions(told, group="GB")
     assert len(ax.patches) == len(told.table.filter(pl.col("group") == "GB"))
-    assert any(text.startswith("GB: what comes next within a session") for text in words(ax))
+    assert any(text.startswith("GB: what came next within a session") for text in words(ax))
     with pytest.raises(ValueError, match="group is None; it must be one of 'DE', 'GB'"):
         figures.transitions(told)
     with pytest.raises(ValueError, match="group is 'FR'; it must be one of 'DE', 'GB'"):

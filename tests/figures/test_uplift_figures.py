@@ -39,6 +39,7 @@ CALIBRATION = SimpleNamespace(  # what `incrementality.uplift_calibration` gives
             "high": [0.1, 0.2, None],
         }
     ),
+    estimates=SimpleNamespace(table=pl.DataFrame({"metric": ["orders"]})),
     level=0.9,
 )
 DRAW = {
@@ -74,7 +75,27 @@ def test_every_score_has_its_curve_and_tells_its_area():
         assert f"{name}: area over lot {QINI.estimates.table.filter(group=name)['estimate'][0]:.2f}"[:-1] in written(ax)
     part = QINI.table.filter(score="model")
     assert drawn(ax, part["share_targeted"], part["random"])
-    assert "orders per customer of all, 95 % interval, n = 2,000" in written(ax)
+    assert "orders per customer, reached or not; 95 % interval, n = 2,000" in written(ax)
+
+
+def test_the_areas_and_axes_may_be_told_per_thousand_customers():
+    area = QINI.estimates.table.filter(group="model")["estimate"][0]
+    ax = figures.qini(QINI, per=1000)
+    assert f"model: area over lot {1000 * area:,.0f} (" in written(ax)
+    assert "orders per 1,000 customers, reached or not" in written(ax)
+    ax = figures.uplift_calibration(CALIBRATION, per=1000)
+    assert "Effect on the group, orders per 1,000 customers; 90 % interval" in written(ax)
+    assert "Mean score of the group, orders per 1,000 customers" in written(ax)
+    assert (ax.xaxis.get_major_formatter()(0.2), ax.yaxis.get_major_formatter()(-0.1)) == ("200", "\u2212100")
+
+
+def test_the_axes_of_a_budget_name_the_currency_and_no_line_runs_through_the_words():
+    ax = figures.targeting_curve(CURVE, currency="EUR")
+    assert "Spent per customer, reached or not, EUR" in written(ax)
+    assert "Brought per customer, reached or not, EUR" in written(ax)
+    ax.figure.canvas.draw()
+    lowest = min(text.get_window_extent().y0 for text in ax.texts)
+    assert ax.collections[-1].get_window_extent().y1 < lowest
 
 
 def test_refused_curves_say_why():
@@ -90,7 +111,7 @@ def test_budgets_are_dots_with_the_price_of_one_more_unit():
     assert drawn(ax, table["spend"], table["spend"])
     value, price = CURVE.estimates.table["estimate"][4], CURVE.estimates.table["estimate"][7]
     assert drawn(ax, [0.2], [value])
-    assert f"budget 0.2: one more unit brings {price:.3f} (" in written(ax)
+    assert f"budget 0.2: one more spent brings {price:.3f} (" in written(ax)
     assert not drawn(ax, [0.005], [CURVE.estimates.table["estimate"][0] or 0.0])  # refused
     assert f"best cut, {100 * CURVE.best_share:.0f} % of customers" in written(ax)
     assert "n = 2,000" in written(ax)

@@ -4,7 +4,7 @@ import polars as pl
 import pytest
 
 from shoptoolkit.contract import ContractError
-from shoptoolkit.incrementality.door import arms, metrics_of
+from shoptoolkit.incrementality.door import arms, choose_arms, metrics_of
 
 FRAME = pl.DataFrame(
     {
@@ -66,3 +66,20 @@ def test_metrics_are_columns_or_ratios_of_two():
         metrics_of({"value": 3})
     with pytest.raises(ValueError, match="metrics is empty"):
         metrics_of([])
+
+
+def test_the_arm_beside_the_control_is_the_one_asked_for_or_the_first_of_the_others():
+    three = pl.concat([FRAME, FRAME.head(1).with_columns(arm=pl.lit("mail"))])
+    assert choose_arms(three, control="none") == ("none", "ad")
+    assert choose_arms(three, control="none", arm="mail") == ("none", "mail")
+
+
+@pytest.mark.parametrize(("control", "arm"), [("nobody", None), ("none", "letter"), ("none", "none")])
+def test_arms_that_nobody_is_in_are_told_with_those_there_are(control, arm):
+    with pytest.raises(ValueError, match=f"control is '{control}' and arm is .*; those with customers are ad, none"):
+        choose_arms(FRAME, control=control, arm=arm)
+
+
+def test_one_arm_alone_has_none_beside_it():
+    with pytest.raises(ValueError, match="those with customers are none"):
+        choose_arms(FRAME.filter(arm="none"), control="none")

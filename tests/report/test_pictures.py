@@ -8,7 +8,7 @@ from bs4 import BeautifulSoup
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from shoptoolkit.figures.style import set_style
+from shoptoolkit.figures.style import set_style, y_label
 from shoptoolkit.report import figure
 from shoptoolkit.report.pictures import PHONE_PIXELS, render
 
@@ -51,6 +51,16 @@ def test_a_wide_figure_is_drawn_again_as_narrow_as_a_phone():
     assert list(drawing.get_size_inches()) == [7.6, 3.0], "the figure itself stays as it was"
 
 
+def test_long_names_of_the_axes_break_into_lines_on_a_phone():
+    drawing = curve()
+    drawing.axes[0].set_xlabel("Days since the order, counted from the moment of the assignment on, by whole days")
+    y_label(
+        drawing.axes[0], "Difference in the share of customers without an order since the assignment, 95 % interval"
+    )
+    picture = render(drawing, argument="ax")
+    assert 0 < size_of(picture.narrow)[0] / 2 < 430
+
+
 def test_words_that_would_run_into_each_other_keep_the_wide_figure():
     picture = render(months(), argument="ax")
     assert picture.narrow == ""
@@ -71,3 +81,14 @@ def test_the_page_gives_phones_the_narrow_one_and_no_one_else():
     wide = BeautifulSoup(figure(months(), title="It fades", alt="A map").html, "html.parser")
     assert not wide.find("picture")
     assert wide.select_one(".pic.wide")["tabindex"] == "0"
+
+
+def test_slanted_names_may_stand_close_as_long_as_they_keep_apart():
+    def drawn(rotation):
+        drawing = Figure((7.6, 3.0))
+        ax = drawing.add_subplot()
+        ax.set_xticks(range(9), ["purchase"] * 9, rotation=rotation, ha="right")
+        return render(drawing, argument="ax")
+
+    assert drawn(40).narrow
+    assert not drawn(0).narrow

@@ -118,3 +118,8 @@ def test_an_unknown_name_is_refused_with_the_known_ones():
 
     with pytest.raises(AttributeError, match=r"no attribute 'anwser'; it has: .*answer"):
         shoptoolkit.report.anwser  # noqa: B018
+
+
+def test_a_table_keeps_the_decimals_asked_for_and_its_exact_values():
+    html = table(pl.DataFrame({"who": ["all"], "share": [33.3623]}), title="Shares", decimals={"share": 0}).html
+    assert '<td data-v="33.3623">33</td>' in html

@@ -76,7 +76,7 @@ def test_the_foot_tells_seed_rows_fingerprint_and_commit_of_the_kernel():
         [text("# Q"), code("level = 0.9", "parameters", count=1), code("x", count=2, outputs=[shown(piece)])]
     )
     assert foot["Seed"] == "20"
-    assert foot["Rows of data"] == "1\u202f234"
+    assert foot["Rows of data"] == "1,234"
     assert foot["Data fingerprint"] == fingerprint(pl.DataFrame({"n": range(1234)}))
     assert foot["Parameters"] == "level 0.9"
     assert foot["Git commit"] == piece.data["made"]["commit"]

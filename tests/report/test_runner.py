@@ -260,6 +260,15 @@ def test_quotes_in_title_and_answer_come_through_to_the_index(tmp_path):
     assert {chip.get_text() for chip in index.select(".item .chip")} == {"A check stops"}
 
 
+def test_the_index_tells_the_interval_beside_the_answer_and_the_data_it_is_about(tmp_path):
+    told = {"sentence": "Yes.", "number": "36 %", "interval": "of <customers>, 35 to 37 %"}
+    said = shown(answer(**told, facts={"Data": "a <simulated> shop"}))
+    page_file(tmp_path / "10_a.html", code("x", count=1, outputs=[said]))
+    item = BeautifulSoup(write_index(tmp_path).read_text(encoding="utf-8"), "html.parser").select_one(".item")
+    assert item.p.get_text(" ") == "Yes. 36 % of <customers>, 35 to 37 %"
+    assert "a <simulated> shop" in item.select_one(".side").get_text()
+
+
 def test_the_index_calls_nothing_answered_that_is_not(tmp_path):
     page_file(tmp_path / "10_a.html", code("x", count=1, outputs=[shown(answer(sentence="Yes."))]))
     page_file(tmp_path / "20_b.html", text("# Words only"))
@@ -275,7 +284,7 @@ def test_the_index_calls_nothing_answered_that_is_not(tmp_path):
     chips = [chip.get_text() for chip in index.select(".item .chip")]
     assert chips == ["Answered", "No answer", "Did not finish", "No answer", "No answer"]
     assert [" ".join(li.get_text().split()) for li in index.select(".tally li")] == [
-        "1 answered, no check objects",
+        "1 answered without a warning",
         "3 without an answer in one line",
         "1 did not finish",
     ]

@@ -141,14 +141,15 @@ def calibration(
     told = curve.at(wanted[0]).select("group", observed="survival", low=low, high="survival_high")
     return Calibration(
         table=predicted_by.join(told, on="group").sort("group"),
-        overall=_overall(sample, wanted[0], surviving, level),
+        overall=came_true(sample, wanted[0], surviving, level),
         horizon_days=float(wanted[0]),
         level=level,
         n=sample.n,
     )
 
 
-def _overall(sample: Followed, day: float, surviving: Floats, level: float) -> EstimateTable:
+def came_true(sample: Followed, day: float, surviving: Floats, level: float) -> EstimateTable:
+    """How far what came true lies above predicted survival on a day, and its slope on the prediction."""
     common: dict[str, Any] = {"question": "Do predicted shares come true?", "method": "weighted by 1/G", "group": "all"}
     common |= {"horizon_days": day, "n": sample.n, "level": level}
     gap = common | {"metric": "observed_less_predicted", "estimand": "mean of what came true less predicted survival"}

@@ -1,7 +1,8 @@
 """The door of the hazard fit: from the caller's spells to arrays of who waited how long, and who stops the trees.
 
 In: spells with features. Out: `check_numbers`; `read` -> a checked table in the contract's names; `causes_of` -> what
-ended the spells; `waits_of` -> `Waits`; `in_two` -> the part that grows the trees and the part that stops them.
+ended the spells, by number as `coded` tells; `waits_of` -> `Waits`, `cut_at` their last period; `in_two` -> the part
+that grows the trees and the part that stops them.
 """
 
 from __future__ import annotations
@@ -15,13 +16,13 @@ import polars as pl
 
 from shoptoolkit.contract import ContractError, Spells, require, to_polars
 from shoptoolkit.contract.check import check_level
-from shoptoolkit.contract.clock import moment
-from shoptoolkit.survival.hazard.rows import MOST_PERIODS, Piece, Waits
+from shoptoolkit.contract.clock import in_words, moment
+from shoptoolkit.survival.hazard.rows import MOST_PERIODS, Piece, Singles, Waits
 from shoptoolkit.survival.spells import refuse_absent, refuse_nulls
 from shoptoolkit.trees.door import check_growth, feature_names, some_customers
-from shoptoolkit.trees.encoding import Encoder, matrix
 
 PERIOD, CODE = "period", "__code"
+ANY = ("repurchased",)  # the one cause of spells whose causes are not told apart
 
 
 def check_numbers(*, period_days: float, periods: int | None, thin: float, level: float, **growth: Any) -> None:
@@ -50,7 +51,7 @@ def read(
     chosen = feature_names(
         table,
         features,
-        keys=needed + [theirs["started_at"]] * timed,
+        keys=[*needed, *([theirs["started_at"]] if timed else [])],
         other=(*names, *Spells.fields, "as_of"),
         reserved=(*names.values(), "stop_days", PERIOD, CODE),
         frame="spells",
@@ -73,25 +74,46 @@ def _refuse_unwatched(table: pl.DataFrame, duration: str) -> None:
 
 def causes_of(table: pl.DataFrame) -> tuple[pl.DataFrame, tuple[str, ...]]:
     """The table with the number of the cause that ended each spell (0: none yet), and the causes in sorted order."""
-    causes: tuple[str, ...] = ("repurchased",)
-    code = pl.col("repurchased").cast(pl.Int64)
+    causes = ANY
     if "cause" in table.columns:
-        if silent := table.filter(pl.col("repurchased") & pl.col("cause").is_null()).height:
-            raise ContractError(f"spells: {silent:,} rows are repurchased, but their cause is null; say 'repurchase'.")
         causes = tuple(table["cause"].drop_nulls().unique().sort())
-        code = pl.col("cause").cast(pl.Enum(causes)).to_physical().cast(pl.Int64) + 1
     if len(causes) > 20:
         raise ContractError(f"spells: {len(causes):,} causes, more than 20 (is it an id? e.g. {causes[0]!r}).")
-    table = table.with_columns(code.fill_null(0).alias(CODE))
+    table = coded(table, causes)
     if not table[CODE].max():
         raise ContractError(f"spells: none of {len(table):,} has ended, so there is no hazard to learn.")
     return table, causes
 
 
-def waits_of(table: pl.DataFrame, encoder: Encoder, *, period_days: float, periods: int | None) -> tuple[Waits, int]:
-    """The spells in units of periods, cut at the last one, and the number of periods."""
-    end = table["duration_days"].to_numpy() / period_days
-    longest = float(end.max())
+def coded(table: pl.DataFrame, causes: Sequence[str]) -> pl.DataFrame:
+    """The table with the number of the cause that ended each spell, of those given; 0 where none has."""
+    if tuple(causes) == ANY:
+        return table.with_columns(pl.col("repurchased").cast(pl.Int64).alias(CODE))
+    if "cause" not in table.columns:
+        raise ContractError(f"spells: no column 'cause'; the fit tells {', '.join(map(repr, causes))} apart.")
+    if silent := table.filter(pl.col("repurchased") & pl.col("cause").is_null()).height:
+        raise ContractError(f"spells: {silent:,} rows are repurchased, but their cause is null; say 'repurchase'.")
+    if new := sorted({*table["cause"].drop_nulls()} - {*causes}):
+        raise ContractError(f"spells: the cause {new[0]!r} was not in training; it knows {', '.join(causes)}.")
+    code = pl.col("cause").cast(pl.Enum(causes)).to_physical().cast(pl.Int64) + 1
+    return table.with_columns(code.fill_null(0).alias(CODE))
+
+
+def waits_of(table: pl.DataFrame, features: Singles, *, period_days: float) -> Waits:
+    """The spells in units of periods, beside what the trees read of them."""
+    entry = table["entry_days"].fill_null(0).to_numpy() if "entry_days" in table.columns else np.zeros(len(table))
+    return Waits(
+        features=features,
+        entry=entry / period_days,
+        end=table["duration_days"].to_numpy() / period_days,
+        code=table[CODE].to_numpy(),
+        weight=table["weight"].to_numpy() if "weight" in table.columns else np.ones(len(table), np.int64),
+    )
+
+
+def cut_at(waits: Waits, *, period_days: float, periods: int | None) -> tuple[Waits, int]:
+    """The spells up to the last period, and its number."""
+    longest = float(waits.end.max())
     count = max(1, int(longest)) if periods is None else periods
     if count > MOST_PERIODS:
         raise ValueError(
@@ -103,14 +125,6 @@ def waits_of(table: pl.DataFrame, encoder: Encoder, *, period_days: float, perio
             f"periods is {count}; the longest spell fills {longest:.1f} periods of {period_days:g} days, and nothing "
             f"is known beyond. Take at most {int(np.ceil(longest))}."
         )
-    entry = table["entry_days"].fill_null(0).to_numpy() if "entry_days" in table.columns else np.zeros(len(table))
-    waits = Waits(
-        features=matrix(encoder.encode(table)),
-        entry=entry / period_days,
-        end=end,
-        code=table[CODE].to_numpy(),
-        weight=table["weight"].to_numpy() if "weight" in table.columns else np.ones(len(table), np.int64),
-    )
     return waits.until(count), count
 
 
@@ -128,7 +142,7 @@ def in_two(
         split = moment(split_at, name="split_at")
         days = table.select((split - pl.col("started_at")).dt.total_days(fractional=True)).to_series().to_numpy()
         over = np.maximum(np.floor(days / period_days), 0)
-        return waits.until(over), waits.since(over), f"periods not over by {split}"
+        return waits.until(over), waits.since(over), f"periods not over by {in_words(split)}"
     if "weight" in table.columns:
         held = rng.binomial(waits.weight, share)
     else:

@@ -7,23 +7,30 @@ that the trees read; `TABLE` -> the types of `HazardFit.table`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from shoptoolkit.contract import to_polars
+from shoptoolkit.contract import EstimateTable, to_polars
 from shoptoolkit.contract.arrays import Floats
 from shoptoolkit.contract.check import choose, days_asked
 from shoptoolkit.contract.show import html_table
 from shoptoolkit.survival.covariates import days_waited
 from shoptoolkit.survival.hazard.door import PERIOD
+from shoptoolkit.survival.hazard.held import HazardAt, HazardOver, against_going_on
+from shoptoolkit.survival.hazard.judge import facts, judge
+from shoptoolkit.survival.hazard.likelihood import losses
 from shoptoolkit.survival.hazard.rows import Singles, blocks, incidence
+from shoptoolkit.survival.risk import spell_names
 from shoptoolkit.trees import storage
 from shoptoolkit.trees.boosting import Trees
 from shoptoolkit.trees.encoding import Encoder, matrix, unseen_in_words, warn
+from shoptoolkit.trees.judging import Fact
+from shoptoolkit.trees.pruning import held, parted
 
 _CAUSE = {"cause": pl.String}
 NUMBERS = ("n_at_risk", "n_observed", "observed", "low", "high", "predicted")
@@ -122,14 +129,123 @@ class HazardFit(Trees):
         every = pl.concat([grid] * len(table)) if len(table) else grid.clear()
         return _repeat(self._ids(table), len(grid)).hstack(every).with_columns(hazard=pl.Series(told, dtype=pl.Float64))
 
+    def judge(
+        self,
+        frame: Any,
+        *,
+        by: str | Sequence[str] | None = None,
+        rng: object = None,
+        level: float = 0.95,
+        horizon_days: float | None = None,
+        duration: str = "duration_days",
+        repurchased: str = "repurchased",
+        cause: str = "cause",
+    ) -> EstimateTable:
+        """How good are the forecasts of spells that the fit has not seen, overall and by segment?
+
+        Parameters
+        ----------
+        frame
+            The features, the id, `duration` and `repurchased` (of several causes, `cause`: any ends the wait).
+        by
+            Columns; the values of each are segments, besides all spells. Known at the start of the spell.
+        rng
+            Not needed: there is nothing random. Taken so that all fits can be judged alike.
+        level
+            Coverage of the intervals.
+        horizon_days
+            By which day to judge. None: the last end of a period to which at least half of those still waiting are
+            watched.
+        duration, repurchased, cause
+            Names of the columns.
+
+        Returns
+        -------
+        EstimateTable
+            By group, "all" and then e.g. "source = paid", for spells lost from sight as `survival.concordance`,
+            `brier` and `calibration` do: uno_concordance (pairs up to the day), brier, observed_less_predicted (share
+            back by the day less its forecast, in percentage points, p-value against 0), calibration_slope (p-value
+            against 1; below 1: forecasts too extreme). Where customers have several spells, errors are over customers.
+            Refused with fewer than 20 customers, or fewer than 10 spells known to have ended by the day, or to last
+            longer.
+
+        Raises
+        ------
+        ContractError
+            The frame is not what the fit reads, lacks a column, or has spells that enter late.
+        ValueError
+            A day beyond what was learnt.
+        """
+        options: dict[str, Any] = {"level": level, "horizon_days": horizon_days}
+        names: dict[str, Any] = {"duration": duration, "repurchased": repurchased, "cause": cause}
+        return judge(self, frame, by=by, **options, **names)
+
+    def facts(self, train: Any, test: Any) -> list[Fact]:
+        """What a model card tells of this fit and its spells: section, item, text."""
+        told = [("model", "trees", f"boosted trees of the hazard by period: {self._sizes()}")]
+        told += [("model", "validation", self.validation), ("model", "ends a wait", ", ".join(self.causes))]
+        if self.thin < 1:
+            told.append(
+                ("limits", "thinning", f"{self.thin:.0%} of the person-periods without an end were learnt from")
+            )
+        return [*facts(self, train, test), *told]
+
     def margin(self, frame: Any, *, cause: str | None = None) -> Floats:
         """Log-odds of the hazard by row; the frame has a column `period` (1, 2, ...) beside the features."""
-        return self._against_going_on(self._told(frame, output_margin=True), cause)
+        return against_going_on(self._told(frame, output_margin=True), self.causes, cause)
 
     def explain_margin(self, frame: Any, *, cause: str | None = None) -> tuple[Floats, Floats]:
         """Path-dependent TreeSHAP values of `margin` (rows x features, the last of the period) and each row's base."""
-        parts = self._against_going_on(self._told(frame, pred_contribs=True), cause)
+        parts = against_going_on(self._told(frame, pred_contribs=True), self.causes, cause)
         return parts[:, :-1], parts[:, -1]
+
+    def explain_pairs(self, frame: Any, *, cause: str | None = None) -> Floats:
+        """TreeSHAP interactions of `margin`: rows x features x features; a pair stands twice, each time half."""
+        return against_going_on(self._told(frame, pred_interactions=True), self.causes, cause)[:, :-1, :-1]
+
+    def at(self, period: int, *, cause: str | None = None) -> HazardAt:
+        """The hazard of one period (1, 2, ...), held fixed: no feature any more. Of several causes, name one.
+
+        It can be explained, e.g. `explain.shap_values(fit.at(3), frame)`; `explain.explain_survival` takes them all.
+        """
+        about = self._held([period], cause)
+        place = self.features.index(PERIOD)
+        return HazardAt(booster=held(self.booster, feature=place, value=period, nthread=self.nthread), **about)
+
+    def over(self, periods: Sequence[int], *, cause: str | None = None) -> HazardOver:
+        """The hazards of some periods, each held fixed as by `at`; it serves `explain.explain_survival`."""
+        about = self._held(periods, cause)
+        place = self.features.index(PERIOD)
+        fixed, moving = parted(self.booster, feature=place, values=periods, nthread=self.nthread)
+        return HazardOver(fixed=fixed, moving=tuple(moving), **about)
+
+    def losses(
+        self,
+        frame: Any,
+        *,
+        duration: str = "duration_days",
+        repurchased: str = "repurchased",
+        cause: str = "cause",
+        entry: str = "entry_days",
+        weight: str = "weight",
+    ) -> Floats:
+        """How far the hazards miss what happened: minus the log-likelihood of each spell, in nats.
+
+        Spells as in `fit_hazard`, counted as there and up to the last period that was learnt: of a period that ended
+        the spell the log of its cause's chance, of any other the log of the chance to go on, times the share of the
+        period at risk; the spell's sum times its weight. Raises ContractError where they are no spells of this fit.
+        """
+        names = spell_names(id=self.id, duration=duration, repurchased=repurchased, entry=entry, weight=weight)
+        return losses(
+            frame,
+            {**names, cause: "cause", "started_at": "started_at"},
+            features=self.features[:-1],
+            causes=self.causes,
+            encode=lambda table: matrix(self.encode(_timed(table)))[:, :-1],
+            chance=lambda rows: chances(self, rows, len(self.causes)),
+            period_days=self.period_days,
+            periods=self.periods,
+        )
 
     def save(self, folder: str | Path) -> Path:
         """Write model.json (XGBoost) and fit.json (everything else) into a folder. No pickle."""
@@ -147,6 +263,20 @@ class HazardFit(Trees):
     def _sizes(self) -> str:
         told = f"{len(self.features) - 1} features, {self.periods} periods of {self.period_days:g} days"
         return f"{told}, {self.rounds} rounds, n = {self.n:,} spells, {self.n_periods:,} person-periods"
+
+    def _held(self, periods: Sequence[int], cause: str | None) -> dict[str, Any]:
+        """What a hazard of these periods is beside its trees."""
+        for one in periods:
+            if not isinstance(one, Integral) or not 1 <= one <= self.periods:
+                raise ValueError(f"period is {one!r}; it must be a whole number from 1 to {self.periods}.")
+        if cause is not None:
+            choose("cause", cause, self.causes)
+        kinds, dtypes = (
+            {name: told for name, told in one.items() if name != PERIOD}
+            for one in (self.encoder.kinds, self.encoder.dtypes)
+        )
+        encoder = replace(self.encoder, dtypes=dtypes, kinds=kinds)
+        return {"encoder": encoder, "nthread": self.nthread, "causes": self.causes, "cause": cause}
 
     def _unseen(self, table: pl.DataFrame) -> pl.DataFrame:
         return self.unseen_categories(_timed(table))
@@ -184,15 +314,6 @@ class HazardFit(Trees):
             ended[~is_known[rows]] = np.nan
             ids = _repeat(self._ids(table[rows]), len(asked))
             yield ids.with_columns(duration_days=pl.Series(np.tile(asked, len(hazards)))), ended
-
-    def _against_going_on(self, told: Floats, cause: str | None) -> Floats:
-        """One cause's part of what the trees say: log-odds, or of several causes the difference to going on."""
-        if len(self.causes) == 1:
-            return told
-        if cause is None:
-            raise ValueError(f"cause is None; this fit has several: {', '.join(map(repr, self.causes))}. Name one.")
-        choose("cause", cause, self.causes)
-        return np.asarray(told[:, 1 + self.causes.index(cause)] - told[:, 0])
 
 
 def load_hazard(folder: str | Path) -> HazardFit:

@@ -18,12 +18,21 @@ import numpy as np
 import polars as pl
 
 from shoptoolkit.contract import wilson
-from shoptoolkit.survival.hazard.door import PERIOD, causes_of, check_numbers, check_parts, in_two, read, waits_of
+from shoptoolkit.survival.hazard.door import (
+    PERIOD,
+    causes_of,
+    check_numbers,
+    check_parts,
+    cut_at,
+    in_two,
+    read,
+    waits_of,
+)
 from shoptoolkit.survival.hazard.fit import NUMBERS, TABLE, HazardFit, chances
 from shoptoolkit.survival.hazard.rows import Piece, Waits, by_period, pieces, quantile_matrix
 from shoptoolkit.survival.risk import spell_names
 from shoptoolkit.trees.boosting import Trees, anew, threads, train
-from shoptoolkit.trees.encoding import Encoder
+from shoptoolkit.trees.encoding import Encoder, matrix
 
 _LEAF = 20  # spells that end in the smallest leaf, at least, about: its sum of h (1 - h)
 
@@ -135,7 +144,8 @@ def fit_hazard(
     encoder = Encoder.learn(table, chosen)
     grow = {"max_depth": depth, **_objective(causes, learning_rate), **_constraints(monotone, encoder, causes)}
     table = table.sort(*chosen, *sorted(set(table.columns) - set(chosen)))
-    waits, count = waits_of(table, encoder, **length)
+    waits = waits_of(table, matrix(encoder.encode(table)), period_days=period_days)
+    waits, count = cut_at(waits, **length)
     *parts, how = in_two(table, waits, split_at=split_at, period_days=period_days, share=validation_share, rng=rng)
     rows = [pieces(part, thin=share, rng=rng) for part, share in zip(parts, (thin, 1.0), strict=True)]
     check_parts(rows, causes, how)
