@@ -302,6 +302,11 @@ def test_a_refit_that_looks_away_from_shadows_is_refused():
         null_importance(lambda frame: refit(frame.select(WORLD.columns)), WORLD, replicates=19, rng=1)
 
 
+def test_a_refit_that_reads_other_columns_is_refused():
+    with pytest.raises(ContractError, match="null_importance: the fit reads no column of the frame: customer_id, as_of"):
+        null_importance(lambda _: replace(refit(WORLD), features=("else",)), WORLD, replicates=19, rng=1)
+
+
 def test_the_frame_given_stays_as_it_was():
     before = WORLD.clone()
     null_importance(refit, WORLD, replicates=19, rng=1)
