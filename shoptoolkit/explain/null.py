@@ -24,6 +24,7 @@ from shoptoolkit.explain.signals import members, signals_of
 from shoptoolkit.explain.values import Explainable, shap_values
 
 SHADOW = "shadow of "
+_ROW = "__row"
 _FEW = 10  # customers of a cohort below this are dealt too few ways: a shadow would hardly change
 _ALONE = 0.05  # of the rows may be of such cohorts
 _FIXED = 0.8  # a signal whose shadow correlates more with it than this is no shadow
@@ -191,10 +192,10 @@ def _in_order(
         raise ContractError(f"null_importance: the frame must have {told}; some have two. Name another time=.")
     table = given.sort(*keys[1:], *features, id)
     at = pl.lit(0) if time is None else pl.col(time)
-    coded = table.select(
+    coded = table.with_row_index(_ROW).select(
         moment=at.rank("dense"),
         cohort=pl.struct(at, at.min().over(id).alias("first"), at.max().over(id).alias("last")).rank("dense"),
-        customer=pl.int_range(pl.len()).min().over(id).rank("dense") - 1,
+        customer=pl.col(_ROW).min().over(id).rank("dense") - 1,
     )
     moment, cohort, customer = (coded[name].to_numpy().astype(np.int64) for name in coded.columns)
     if (alone := (np.bincount(cohort)[cohort] < _FEW).mean()) > _ALONE:

@@ -13,6 +13,7 @@ import pytest
 from shoptoolkit.contract import ContractError
 from shoptoolkit.explain import Explainable, explain_survival, shap_values
 from shoptoolkit.survival import fit_hazard
+from shoptoolkit.survival.hazard.held import HazardOver
 from shoptoolkit.trees.encoding import matrix
 from shoptoolkit.trees.pruning import held, parted
 
@@ -354,6 +355,22 @@ def test_survival_of_nobody_has_no_log():
 
     with pytest.raises(ValueError, match=r"the answer is -inf for some rows .* a chance of 0.*Explain earlier periods"):
         explain_survival(Certain(), pl.DataFrame({"a": [1, 2, 3]}), scale="log survival", rng=1)
+
+
+@pytest.mark.parametrize(("gap", "is_refused"), [(5e-5, False), (2e-4, True), (math.nan, True)])
+def test_contributions_that_miss_the_answer_are_refused(gap, is_refused, monkeypatch):
+    whole = HazardOver.explain
+
+    def off(self, read):
+        parts, base, margin = whole(self, read)
+        return parts, base + gap * np.maximum(1, np.abs(margin)), margin
+
+    monkeypatch.setattr(HazardOver, "explain", off)
+    if is_refused:
+        with pytest.raises(ValueError, match="the contributions miss the fit's answer by up to"):
+            explain_survival(FIT, SOME)
+    else:
+        explain_survival(FIT, SOME)
 
 
 # ---- bad input ------------------------------------------------------------------------------------------------------

@@ -303,7 +303,9 @@ def test_a_refit_that_looks_away_from_shadows_is_refused():
 
 
 def test_a_refit_that_reads_other_columns_is_refused():
-    with pytest.raises(ContractError, match="null_importance: the fit reads no column of the frame: customer_id, as_of"):
+    with pytest.raises(
+        ContractError, match="null_importance: the fit reads no column of the frame: customer_id, as_of"
+    ):
         null_importance(lambda _: replace(refit(WORLD), features=("else",)), WORLD, replicates=19, rng=1)
 
 
