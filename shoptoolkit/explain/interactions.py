@@ -16,7 +16,7 @@ import polars as pl
 from shoptoolkit.contract.arrays import Floats, Ints
 from shoptoolkit.contract.show import html_table
 from shoptoolkit.explain.signals import members, owners, signals_of
-from shoptoolkit.explain.survival import LOGIT
+from shoptoolkit.explain.survival import LOGIT, ranks
 from shoptoolkit.explain.values import read, sample_of
 
 _ROWS = 200  # whose pairs are told at once
@@ -72,8 +72,8 @@ def interactions(
     signals
         Feature -> signal, whose features count as one; one not named stays by itself. None: `signals_of` the features.
     period
-        Of a hazard. None: every row at one of its periods, in turn along the ranked answer. The period is held fixed
-        and joins no pair.
+        Of a hazard. None: every row at one of its periods, in turn along the ranked answer from a random one, so that
+        every row may meet every period. The period is held fixed and joins no pair.
     cause
         Of a hazard of several causes, the one against going on.
     most
@@ -108,11 +108,14 @@ def interactions(
     parts = [fit.at(one, cause=cause) for one in periods] if is_hazard else [fit]
     if not hasattr(parts[0], "explain_pairs"):
         raise TypeError(f"the fit is {type(fit).__name__}, which has no explain_pairs; trees of one sum have it.")
-    ranked = np.mean([one.margin(table) for one in parts], axis=0)
+    rng, codes = np.random.default_rng(rng), parts[0].encode(table).select(pl.all().to_physical().cast(pl.Float64))
+    ranked = ranks(np.mean([one.margin(table) for one in parts], axis=0), codes.to_numpy())
     chosen, sample = sample_of(ranked, everyone, rows=rows, rng=rng)
     features = parts[0].features
     own = owners(features, signals_of(features) if signals is None else signals)
-    each, alone = _strengths(parts, table[chosen[np.argsort(ranked[chosen], kind="stable")]], own)
+    turn = int(rng.integers(len(parts)))
+    parts = parts[turn:] + parts[:turn]
+    each, alone = _strengths(parts, table[chosen[np.argsort(ranked[chosen])]], own)
     told = _ranked(list(members(own)), each, alone, len(chosen))
     return Interactions(
         table=told.head(most),
@@ -149,9 +152,10 @@ def _ranked(names: list[str], pairs: Floats, sizes: Floats, n: int) -> pl.DataFr
             "first": [names[place] for place in one[places]],
             "second": [names[place] for place in two[places]],
             "strength": strength[places],
-            "share": strength[places] / both[places],
+            "share": strength[places] / np.where(both > 0, both, np.nan)[places],
             "n": np.full(len(places), n),
         },
         schema=_TABLE,
+        nan_to_null=True,
     )
     return told.sort(-pl.col("strength"), "first", "second")

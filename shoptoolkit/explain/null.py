@@ -25,7 +25,8 @@ from shoptoolkit.explain.values import Explainable, shap_values
 
 SHADOW = "shadow of "
 _ROW = "__row"
-_ALONE = 0.05  # of the rows may be without a donor, and keep their values
+_FEW = 10  # customers of a cohort below this are dealt too few ways: a shadow would hardly change
+_ALONE = 0.05  # of the rows may be of such cohorts
 _FIXED = 0.8  # a signal whose shadow correlates more with it than this is no shadow
 
 
@@ -93,7 +94,7 @@ def null_importance(
     frame
         What the model is fitted on: ids, time, outcome and features, nothing else.
     replicates
-        Refits, at least 1 / (1 - level) - 1: 19 for a level of 0.95.
+        Refits, at least 1 / (1 - level) - 1, and 3: 19 for a level of 0.95.
     rng
         Seed or Generator.
     signals
@@ -120,7 +121,8 @@ def null_importance(
     ContractError
         `id` or `time` is missing or null, or a customer has two rows at one moment.
     ValueError
-        Too few replicates for the level, a refit that leaves shadows out, too many customers with moments of their own.
+        Too few replicates for the level, a refit that leaves shadows out, more than 5 % of the rows of customers whose
+        first and last moment fewer than 10 share.
 
     Notes
     -----
@@ -128,7 +130,8 @@ def null_importance(
     reverse). The signal is the same in all refits while its shadows are dealt anew, so the p value over refits is exact
     only as far as signal and shadow do not compete; the mean over refits, less noisy than a single shadow, errs on
     the safe side. Signals are judged together by the largest shadow of each refit, in units of its signal's standard
-    deviation plus the median one of all (as Tusher et al. 2001 keep small deviations from looking large).
+    deviation plus the median one of all (as Tusher et al. 2001 keep small deviations from looking large); mean and
+    unit are of the other refits, so that shadows are judged as the signals are.
 
     References
     ----------
@@ -142,6 +145,8 @@ def null_importance(
     given = to_polars(frame)
     first = refit(given)
     features = [name for name in first.features if name in given.columns]
+    if not features:
+        raise ContractError(f"null_importance: the fit reads no column of the frame: {', '.join(given.columns)}.")
     of_signal = members(signals_of(features, signals))
     table, moment, cohort, customer = _in_order(given, features, id=id, time=time)
     ranks = {name: _ranked(table.select(names)) for name, names in of_signal.items()}
@@ -164,7 +169,7 @@ def null_importance(
 
 
 def _check_replicates(replicates: int, level: float) -> None:
-    least = math.ceil(1 / (1 - level) - 1e-9) - 1
+    least = max(3, math.ceil(1 / (1 - level) - 1e-9) - 1)
     if not isinstance(replicates, Integral) or replicates < least:
         told = f"replicates is {replicates!r}; at level {level:g} they must be at least {least}, and a whole number"
         raise ValueError(f"{told}: no p value lies below 1 / (replicates + 1).")
@@ -193,10 +198,11 @@ def _in_order(
         customer=pl.col(_ROW).min().over(id).rank("dense") - 1,
     )
     moment, cohort, customer = (coded[name].to_numpy().astype(np.int64) for name in coded.columns)
-    if (alone := (np.bincount(cohort)[cohort] == 1).mean()) > _ALONE:
+    if (alone := (np.bincount(cohort)[cohort] < _FEW).mean()) > _ALONE:
+        shared = "there are" if time is None else f"share their first and last {time!r}"
         raise ValueError(
-            f"{alone:.0%} of the rows are of customers with a first and last {time!r} of their own, so nobody can lend "
-            "them values; pass a coarser time=, such as the day, the month or the number of the spell."
+            f"{alone:.0%} of the rows are of customers of whom fewer than {_FEW} {shared}, too few to lend each other "
+            "values; pass more customers, or a coarser time=, such as the month or the number of the spell."
         )
     return table, moment, cohort, customer
 
@@ -255,10 +261,11 @@ def _refitted(
 def _judged(signals: list[str], own: Floats, shadow: Floats, *, level: float) -> pl.DataFrame:
     """Each signal beside the largest of all shadows; replicates x signals."""
     observed, mean = own.mean(axis=0), shadow.mean(axis=0)
-    deviation = shadow.std(axis=0, ddof=1)
-    unit = deviation + np.median(deviation)
-    unit = np.where(unit > 0, unit, 1.0)
-    largest = np.sort(((shadow - mean) / unit).max(axis=1))
+    unit = _unit(shadow)
+    others = (np.delete(shadow, place, axis=0) for place in range(len(shadow)))  # as a signal is not in its own unit
+    largest = np.sort(
+        [((one - rest.mean(axis=0)) / _unit(rest)).max() for one, rest in zip(shadow, others, strict=True)]
+    )
     passed = (largest[:, None] >= (observed - mean) / unit - 1e-12).sum(axis=0)
     p_value = (1 + passed) / (1 + len(largest))
     high = mean + unit * largest[math.ceil(level * (len(largest) + 1) - 1e-9) - 1]
@@ -270,6 +277,12 @@ def _judged(signals: list[str], own: Floats, shadow: Floats, *, level: float) ->
         rank=pl.col("mean_size").rank("average", descending=True),
     ).sort(-pl.col("mean_size"), "signal")
     return told.select("signal", "mean_size", "share", "rank", "null_mean", "null_high", "p_value", "is_above")
+
+
+def _unit(shadow: Floats) -> Floats:
+    deviation = shadow.std(axis=0, ddof=1)
+    unit: Floats = deviation + np.median(deviation)
+    return np.where(unit > 0, unit, 1.0)
 
 
 def _draws(signals: list[str], own: Floats, shadow: Floats) -> pl.DataFrame:

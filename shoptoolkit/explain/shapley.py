@@ -40,6 +40,7 @@ def shapley(
     *,
     permutations: int,
     rng: int | np.random.Generator,
+    drawn_from: int | None = None,
     done: Callable[[int], object] = lambda _: None,
 ) -> Shares:
     """What does each player add to the answers of each row, where what is missing comes from the background?
@@ -58,6 +59,8 @@ def shapley(
         values do not depend on its neighbours.
     rng
         Seed or Generator of the orders.
+    drawn_from
+        Rows that the background is a random sample of; the errors are then of this draw too. None: it is no sample.
     done
         Is told the number of rows after each part of them.
 
@@ -66,7 +69,7 @@ def shapley(
     Shares
         Every walk adds up to the way from its background row to the row, and every background row is used equally
         often: base (the mean answer of the background) and contributions add up to the answer but for rounding. The
-        errors are of the orders drawn, given the background; the variance is taken within each background row.
+        errors are of two draws: of orders, their variance taken within each background row, and of the background.
 
     Raises
     ------
@@ -76,19 +79,22 @@ def shapley(
     References
     ----------
     Castro, Gomez and Tejada (2009), Computers & Operations Research 36, 1726-1730; reversed orders: Mitchell, Cooper,
-    Frank and Holmes (2022), JMLR 23(43).
+    Frank and Holmes (2022), JMLR 23(43); errors of two draws: Cochran (1977), Sampling Techniques, chapter 10.
     """
     count = int(players.max()) + 1
     orders, is_exact = _orders(count, len(background), permutations, np.random.default_rng(rng))
     start = _finite(answer(background))
     parts = []
-    for part in _parts(len(rows), 2 * orders.shape[1] * count * len(players)):
-        end, total, spread = _finite(answer(rows[part])), 0.0, 0.0
-        for one, first, order in zip(background, start, orders, strict=True):
+    size = len(background)
+    left_out = 0.0 if drawn_from is None else (1 - size / drawn_from) / max(1, size - 1)
+    for part in _parts(len(rows), 2 * orders.shape[1] * count * max(len(players), start.shape[1])):
+        end, mean, spread, within = _finite(answer(rows[part])), 0.0, 0.0, 0.0
+        for seen, (one, first, order) in enumerate(zip(background, start, orders, strict=True)):
             added = _walked(answer, rows[part], end, one, first, order, players)
-            total, spread = total + added.mean(axis=1), spread + (0.0 if is_exact else added.var(axis=1, ddof=1))
-        errors = np.sqrt(spread / orders.shape[1]) / len(background) + np.zeros_like(total)
-        parts.append((total / len(background), errors))
+            gap = added.mean(axis=1) - mean
+            mean, spread = mean + gap / (seen + 1), spread + gap**2 * seen / (seen + 1)
+            within = within + (0.0 if is_exact else added.var(axis=1, ddof=1) / orders.shape[1])
+        parts.append((mean, np.sqrt(spread * left_out / size + within / size**2)))
         done(len(end))
     contributions, errors = (np.concatenate(told).swapaxes(1, 2) for told in zip(*parts, strict=True))
     walked = min(2 * permutations, math.factorial(count))

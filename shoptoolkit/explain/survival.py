@@ -7,7 +7,7 @@ is held fixed and takes no credit.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any, Protocol
 
 import numpy as np
@@ -87,7 +87,7 @@ def explain_survival(
         TreeSHAP, exact for the model: what is missing is averaged along the trees' paths, the period always known.
         "log survival": the log of the chance not to be back by the END of a period, by permutation Shapley per signal,
         with a Monte-Carlo error; what is missing comes from a sample of the frame, whatever the rest is
-        (interventional). The two answer different questions and need not agree.
+        (interventional); the error is that of the sample too. The two answer different questions and need not agree.
     periods
         Which periods (1, 2, ...). None: all that were learnt.
     cause
@@ -101,8 +101,8 @@ def explain_survival(
         Seed or Generator, for `rows` and for "log survival".
     permutations, background
         Of "log survival": orders of signals walked from each background row, each also in reverse, at least 2; rows of
-        the background, drawn from the frame as `rows` are. The error falls with the root of their product, the time
-        grows with it.
+        the background, drawn from the frame as `rows` are. The error falls with the root of `background`, of which the
+        time is a multiple; more than a few orders hardly help.
     progress
         Show a bar.
 
@@ -146,7 +146,7 @@ def explain_survival(
     default = signals_of(held.features) if scale == LOG else {}
     owner = owners(held.features, default if signals is None else signals)
     matrix = held.read(table)
-    ranked = held.log_staying(matrix).sum(axis=1)
+    ranked = ranks(held.log_staying(matrix).sum(axis=1), matrix)
     chosen, sample = sample_of(ranked, group, rows=rows, rng=rng)
     part = table[chosen]
     with _bar(len(part), progress) as bar:
@@ -155,7 +155,13 @@ def explain_survival(
             contributions, base, error = _by_trees(held, matrix[chosen], owner, bar.update)
         else:
             drawn = sample_of(ranked, pl.repeat("all", len(table), eager=True), rows=background, rng=rng)[0]
-            walk = {"permutations": permutations, "rng": np.random.default_rng(rng), "done": bar.update}
+            drawn = drawn[np.argsort(ranked[drawn])]
+            walk = {
+                "permutations": permutations,
+                "rng": np.random.default_rng(rng),
+                "drawn_from": len(table),
+                "done": bar.update,
+            }
             shares = _by_walks(held, asked, matrix[chosen], matrix[drawn], owner, **walk)
             walks = f"{len(drawn)} background rows, {shares.orders} orders each"
             kind = f"interventional permutation Shapley by signal, {walks}"
@@ -179,22 +185,28 @@ def _checked(
 ) -> list[int]:
     """The periods asked; raises an error for a number that is none, or that does not go with the scale."""
     choose("scale", scale, (LOGIT, LOG))
-    if isinstance(periods, Integral):
-        raise TypeError(f"periods is {periods}; it must be a list of whole numbers, e.g. [{periods}].")
-    asked = list(range(1, fit.periods + 1)) if periods is None else sorted(set(periods))
+    if isinstance(periods, Real):
+        raise TypeError(f"periods is {periods}; it must be a list of whole numbers, e.g. [{periods:.0f}].")
+    asked = list(range(1, fit.periods + 1) if periods is None else periods)
     if not asked or not all(isinstance(one, Integral) and 1 <= one <= fit.periods for one in asked):
         allowed = f"whole numbers from 1 to {fit.periods}, or be None for all"
         raise ValueError(f"periods is {periods!r}; it must hold {allowed}.")
+    asked = sorted(set(asked))
     if scale == LOGIT:
         return asked
     if cause is not None:
         raise ValueError(f"cause is {cause!r}; survival is that of all causes: leave it out, or take scale={LOGIT!r}.")
     if rng is None:
         raise ValueError(f"scale is {scale!r}, which draws orders and a background; pass rng=, a seed or a Generator.")
-    for name, least in (("permutations", 2), ("background", 1)):
+    for name, least in (("permutations", 2), ("background", 2)):
         if not isinstance(counts[name], Integral) or counts[name] < least:
             raise ValueError(f"{name} is {counts[name]!r}; it must be a whole number of at least {least}.")
     return asked
+
+
+def ranks(answer: Floats, matrix: Any) -> Floats:
+    """Places along the answer; equal ones by what the trees read, so that no order of rows decides."""
+    return np.lexsort((*np.asarray(matrix).T, answer)).argsort().astype(np.float64)
 
 
 def _places(owner: Mapping[str, str]) -> Ints:

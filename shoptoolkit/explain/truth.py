@@ -137,4 +137,4 @@ def _sentence(told: pl.DataFrame, *, n_drivers: int, n_first: int, n_nothing: in
         parts.append(f"{n_silent} of {n_nothing} signals that were not planted get nothing")
     if missed := told.filter(pl.col("verdict").str.starts_with("missed"))["signal"].to_list():
         parts.append(f"missed: {', '.join(missed)}")
-    return "; ".join(parts)
+    return "; ".join(parts) or "no signal here was planted, or is known to be none: there are only traces"

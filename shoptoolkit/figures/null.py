@@ -38,8 +38,9 @@ def null_importance(found: NullImportance | Comparison, *, ax: Axes | None = Non
     ax.set_yticklabels([row["signal"] for row in rows], color=INK, parse_math=False)
     ax.tick_params(axis="y", length=0)
     ax.set_xlim(0, 1.06 * max(max(row["mean_size"], row["null_high"]) for row in rows) or 1.0)
-    ax.set_xlabel(f"Mean size of the contribution, {_SCALES.get(found.scale, found.scale)}; n = {rows[0]['n']:,} rows")
-    y_label(ax, f"Grey: what tells nothing stays within ({100 * found.level:g} %)")
+    ax.set_xlabel(f"Mean size, {_SCALES.get(found.scale, found.scale)}")
+    n = f"n = {rows[0]['n']:,} rows".replace(" ", "\u00a0")
+    y_label(ax, f"Grey: what tells nothing stays within ({100 * found.level:g}\u00a0%); {n}")
     return ax
 
 

@@ -41,8 +41,7 @@ def _orders(shoppers: Shoppers) -> Iterator[Row]:
         "each orders and visits at a rate of their own",
         _told(shoppers, "rate_shape"),
     )
-    a, b = shoppers.dropout
-    stops, is_timed = a / (a + b) >= _HARDLY, shoppers.rhythm != 1 or shoppers.rhythm_spread > 0
+    stops, is_timed = _stops(shoppers), shoppers.rhythm != 1 or shoppers.rhythm_spread > 0
     because = " and ".join(
         [*["some have stopped for good"] * stops, *["a next order is due some time after the last"] * is_timed]
     )
@@ -55,11 +54,16 @@ def _orders(shoppers: Shoppers) -> Iterator[Row]:
         yield "rhythm", "proxy", "the mean gap is one over the rate", _told(shoppers, "rhythm_spread")
 
 
+def _stops(shoppers: Shoppers) -> bool:
+    a, b = shoppers.dropout
+    return a / (a + b) >= _HARDLY
+
+
 def _watching(shoppers: Shoppers, experiment: Experiment | None) -> Row:
-    parameter = _told(shoppers, "watch_effect", "lapsed_activity", "watch_sessions_per_day")
+    parameter = _told(shoppers, "watch_effect", "lapsed_activity", "watch_sessions_per_day", "dropout")
     is_watched = shoppers.watch_sessions_per_day > 0
     raises = is_watched and shoppers.watch_effect > 0 and shoppers.watch_minutes > 0
-    falls = is_watched and shoppers.lapsed_activity < 1
+    falls = is_watched and shoppers.lapsed_activity < 1 and _stops(shoppers)
     if raises or falls:
         told = [*["it raises the rate for some days"] * raises, *["it falls when somebody has stopped"] * falls]
         return "watching", "driver", " and ".join(told), parameter

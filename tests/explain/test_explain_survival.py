@@ -13,6 +13,7 @@ import pytest
 from shoptoolkit.contract import ContractError
 from shoptoolkit.explain import Explainable, explain_survival, shap_values
 from shoptoolkit.survival import fit_hazard
+from shoptoolkit.survival.hazard.held import HazardOver
 from shoptoolkit.trees.encoding import matrix
 from shoptoolkit.trees.pruning import held, parted
 
@@ -269,6 +270,17 @@ def test_rows_are_explained_the_same_in_chunks_in_samples_and_in_any_order(monke
     assert set(few.table["group"]) <= set(SOME["source"])
 
 
+@pytest.mark.parametrize("scale", ["logit hazard", "log survival"])
+def test_no_order_of_rows_decides_which_of_equal_answers_are_explained(scale):
+    ties = WORLD.with_columns(
+        pl.col("early").round(0), pl.col("days", "^spend.*$").truediv(200).round(0), source=pl.lit("mail")
+    )
+    options = {"scale": scale, "rows": 40, "rng": 1, "background": 10, "permutations": 2, "periods": [2]}
+    known = explain_survival(FIT, ties, **options).importance()
+    told = explain_survival(FIT, ties.sample(fraction=1, shuffle=True, seed=3), **options).importance()
+    np.testing.assert_allclose(told["mean_size"], known["mean_size"], rtol=1e-9)
+
+
 def test_a_bar_shows_the_rows_explained(capfd):
     explain_survival(FIT, SOME[:5], progress=True)
     assert "rows explained" in (told := capfd.readouterr().err)
@@ -319,8 +331,8 @@ def test_survival_is_told_exactly_where_all_orders_are_walked():
             sums = sums + weight * (value[tuple(sorted((*known, player)))] - value[known])
         np.testing.assert_allclose(cube(told)[:3, :, player], sums, atol=1e-5)
     assert (told.table["error"] == 0).all()
-    near = np.abs(cube(WALKED) - cube(told))
-    assert near.max() < 0.5 * np.abs(cube(told)).max(), "a background of 20 rows is another question, but not far off"
+    near = np.abs(cube(WALKED) - cube(told)) <= 3 * cube(WALKED, "error")
+    assert near.mean() > 0.97, "the error of a background of 20 rows is told"
 
 
 def test_survival_of_nobody_has_no_log():
@@ -345,6 +357,22 @@ def test_survival_of_nobody_has_no_log():
         explain_survival(Certain(), pl.DataFrame({"a": [1, 2, 3]}), scale="log survival", rng=1)
 
 
+@pytest.mark.parametrize(("gap", "is_refused"), [(5e-5, False), (2e-4, True), (math.nan, True)])
+def test_contributions_that_miss_the_answer_are_refused(gap, is_refused, monkeypatch):
+    whole = HazardOver.explain
+
+    def off(self, read):
+        parts, base, margin = whole(self, read)
+        return parts, base + gap * np.maximum(1, np.abs(margin)), margin
+
+    monkeypatch.setattr(HazardOver, "explain", off)
+    if is_refused:
+        with pytest.raises(ValueError, match="the contributions miss the fit's answer by up to"):
+            explain_survival(FIT, SOME)
+    else:
+        explain_survival(FIT, SOME)
+
+
 # ---- bad input ------------------------------------------------------------------------------------------------------
 
 
@@ -365,6 +393,8 @@ LOG = {"scale": "log survival", "rng": 1}
         ),
         (lambda: explain_survival(FIT, SOME, periods=[7]), ValueError, r"periods is \[7\]"),
         (lambda: explain_survival(FIT, SOME, periods=["1"]), ValueError, r"periods is \['1'\]"),
+        (lambda: explain_survival(FIT, SOME, periods=["1", 2]), ValueError, r"periods is \['1', 2\]"),
+        (lambda: explain_survival(FIT, SOME, periods=2.5), TypeError, r"periods is 2.5; .* a list of whole numbers"),
         (lambda: explain_survival(FIT, SOME, periods=[]), ValueError, r"periods is \[\]"),
         (lambda: explain_survival(FIT, SOME, periods=3), TypeError, r"periods is 3; .* a list of whole numbers"),
         (lambda: explain_survival(FIT, SOME, rows=5), ValueError, "rows is 5, which draws a sample; pass rng="),
@@ -378,7 +408,7 @@ LOG = {"scale": "log survival", "rng": 1}
         (lambda: explain_survival(BOTH, SOME, cause="order", **LOG), ValueError, "survival is that of all causes"),
         (lambda: explain_survival(FIT, SOME, permutations=1, **LOG), ValueError, "permutations is 1; .* at least 2"),
         (lambda: explain_survival(FIT, SOME, permutations="9", **LOG), ValueError, "permutations is '9'"),
-        (lambda: explain_survival(FIT, SOME, background=0, **LOG), ValueError, "background is 0; .* at least 1"),
+        (lambda: explain_survival(FIT, SOME, background=0, **LOG), ValueError, "background is 0; .* at least 2"),
         (lambda: explain_survival(FIT, SOME, signals=["spend"]), TypeError, "signals is a list; .* feature -> signal"),
         (lambda: FIT.at(0), ValueError, "period is 0; it must be a whole number from 1 to 6"),
         (lambda: FIT.at(2.5), ValueError, "period is 2.5; it must be a whole number"),

@@ -132,6 +132,36 @@ def test_rows_are_told_the_same_in_chunks_and_in_any_order(one, rows, monkeypatc
     np.testing.assert_allclose(told["strength"], known["strength"], rtol=1e-9)
 
 
+def test_every_row_may_meet_every_period_and_no_order_of_rows_decides():
+    pairs = np.mean([np.abs(2 * HAZARD.at(k).explain_pairs(WORLD[:40])[:, 0, 1]).mean() for k in (1, 2, 3, 4)])
+    told = [interactions(HAZARD, WORLD[:40], rows=40, rng=seed).table.row(0) for seed in range(24)]
+    strengths = {round(row[2], 9): row[2] for row in told}
+    assert {row[:2] for row in told} == {("a", "b")}
+    assert np.mean(list(strengths.values())) == pytest.approx(pairs, rel=1e-6), "one of four turns, as likely each"
+    ties = WORLD.with_columns(pl.col(*FEATURES).round(0))
+    known = interactions(HAZARD, ties, rows=50, rng=1).table
+    again = interactions(HAZARD, ties.sample(fraction=1, shuffle=True, seed=2), rows=50, rng=1).table
+    np.testing.assert_allclose(again["strength"], known["strength"], rtol=1e-9)
+
+
+def test_a_pair_whose_signals_add_nothing_has_no_share():
+    class Against:
+        """What a and b add together is taken back by what each adds alone."""
+
+        features = ("a", "b")
+
+        def encode(self, frame):
+            return frame.select("a", "b")
+
+        def margin(self, frame):
+            return np.zeros(len(frame))
+
+        def explain_pairs(self, frame):
+            return np.tile([[-1.0, 1.0], [1.0, -1.0]], (len(frame), 1, 1))
+
+    assert interactions(Against(), WORLD, rows=5, rng=1).table.row(0) == ("a", "b", 2.0, None, 5)
+
+
 @pytest.mark.parametrize(
     ("call", "error", "told"),
     [

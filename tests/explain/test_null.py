@@ -106,7 +106,11 @@ def test_a_signal_is_judged_by_the_largest_of_all_shadows_in_its_own_units():
     told = _judged(["a", "b", "c"], own, shadow, level=0.9).sort("signal")
     unit = shadow.std(axis=0, ddof=1) + np.median(shadow.std(axis=0, ddof=1))
     for place, row in enumerate(told.to_dicts()):
-        largest = [max((one - shadow.mean(axis=0)) / unit) for one in shadow]
+        largest = []
+        for one in range(40):
+            rest = np.array([shadow[k] for k in range(40) if k != one])
+            deviation = rest.std(axis=0, ddof=1)
+            largest.append(max((shadow[one] - rest.mean(axis=0)) / (deviation + np.median(deviation))))
         z = (own[:, place].mean() - shadow[:, place].mean()) / unit[place]
         assert row["p_value"] == pytest.approx((1 + sum(one >= z for one in largest)) / 41)
         assert row["null_high"] == pytest.approx(shadow[:, place].mean() + unit[place] * sorted(largest)[36])
@@ -224,7 +228,30 @@ def test_signals_that_tell_nothing_are_rarely_above(certify):
         found = null_importance(refit, frame, replicates=19, rng=seed)
         return [not found.table.filter(pl.col("signal") != "driver")["is_above"].any()]
 
-    certify(hits_of, level=0.95, worlds=50)
+    certify(hits_of, level=0.95, worlds=25)
+
+
+@pytest.mark.certify
+@pytest.mark.parametrize("moments", [1, 6])
+def test_few_customers_with_ties_and_traits_of_their_own_are_judged_rightly(certify, moments):
+    """Thirty customers, signals that never change, outcomes that hang on the customer; the deal and the judge alone."""
+
+    def hits_of(seed):
+        rng, who = np.random.default_rng(seed), np.repeat(np.arange(30), moments)
+        x = np.column_stack(
+            [rng.poisson(0.3, 30), rng.normal(size=30), rng.random(30) < 0.15, rng.exponential(size=30) ** 2]
+        )
+        y = 2 * rng.normal(size=30)[who] + rng.normal(size=len(who))
+        sizes = np.empty((2, 19, 4))
+        for k in range(19):
+            lent = np.column_stack([one[_donors(np.zeros(30, int), rng.random(30))] for one in x.T])
+            both = np.hstack([x, lent])[who]
+            both -= both.mean(axis=0)
+            slopes = np.linalg.lstsq(both, y - y.mean(), rcond=None)[0]
+            sizes[:, k] = np.abs(both * slopes).mean(axis=0).reshape(2, 4)
+        return [not _judged(list("abcd"), *sizes, level=0.95)["is_above"].any()]
+
+    certify(hits_of, level=0.95)
 
 
 def test_the_result_says_what_it_is():
@@ -239,6 +266,8 @@ def test_the_result_says_what_it_is():
     [
         (WORLD, {"replicates": 18}, ValueError, "replicates is 18; at level 0.95 they must be at least 19"),
         (WORLD, {"replicates": 9, "level": 0.9}, None, ""),
+        (WORLD, {"replicates": 1, "level": 0.5}, ValueError, "replicates is 1; at level 0.5 they must be at least 3"),
+        (WORLD.filter(pl.col("customer_id") < 6), {}, ValueError, "fewer than 10 share their first and last 'as_of'"),
         (WORLD, {"replicates": "20"}, ValueError, "replicates is '20'; .* and a whole number"),
         (WORLD, {"level": 1}, ValueError, "level is 1; it must lie between 0 and 1"),
         (WORLD, {"id": "user"}, ContractError, "null_importance: 'user' is missing. It has: customer_id, as_of"),
@@ -255,7 +284,7 @@ def test_the_result_says_what_it_is():
             WORLD.with_columns(as_of=pl.int_range(pl.len())),
             {},
             ValueError,
-            "100% of the rows are of customers with a first and last 'as_of' of their own",
+            "100% of the rows are of customers of whom fewer than 10 share their first and last 'as_of'",
         ),
     ],
 )
@@ -271,6 +300,13 @@ def test_what_cannot_be_dealt_is_refused(frame, options, error, told):
 def test_a_refit_that_looks_away_from_shadows_is_refused():
     with pytest.raises(ValueError, match=r"the refit left out 6 columns of its frame, e\.g\. 'shadow of driver'"):
         null_importance(lambda frame: refit(frame.select(WORLD.columns)), WORLD, replicates=19, rng=1)
+
+
+def test_a_refit_that_reads_other_columns_is_refused():
+    with pytest.raises(
+        ContractError, match="null_importance: the fit reads no column of the frame: customer_id, as_of"
+    ):
+        null_importance(lambda _: replace(refit(WORLD), features=("else",)), WORLD, replicates=19, rng=1)
 
 
 def test_the_frame_given_stays_as_it_was():

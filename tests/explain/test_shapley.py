@@ -114,6 +114,31 @@ def test_an_answer_that_is_not_finite_is_refused():
 
 
 @pytest.mark.certify
+def test_the_error_covers_the_draw_of_the_background_too(certify):
+    rows, everyone = draws(rows=1, background=400)
+    players = PLAYERS % 3
+    exact = shapley(tangled, rows, everyone, players, permutations=3, rng=1).contributions
+    options = {"permutations": 2, "drawn_from": 400}
+
+    def hits(seed):
+        rng = np.random.default_rng(seed)
+        told = shapley(tangled, rows, rng.permutation(everyone)[:50], players, rng=rng, **options)
+        return (np.abs(told.contributions - exact) <= 1.959964 * told.errors)[0].ravel()[[0, 1, 3, 5]]  # not the skewed
+
+    certify(hits, level=0.95)
+
+
+def test_a_background_of_everyone_has_no_error_of_its_own():
+    rows, background = draws()
+    known = shapley(tangled, rows, background, PLAYERS, permutations=3, rng=1)
+    told = shapley(tangled, rows, background, PLAYERS, permutations=3, rng=1, drawn_from=len(background))
+    np.testing.assert_array_equal(told.errors, known.errors)
+    more = shapley(tangled, rows, background, PLAYERS, permutations=3, rng=1, drawn_from=1_000)
+    assert (more.errors >= known.errors).all()
+    assert more.errors.mean() > 5 * known.errors.mean()
+
+
+@pytest.mark.certify
 def test_the_monte_carlo_error_covers(certify):
     """With the defaults of `explain_survival`; fewer orders tell it right in the mean square, but less surely."""
     rows, background = draws(rows=1, background=50)

@@ -103,6 +103,11 @@ def test_without_non_drivers_the_sentence_speaks_of_drivers_alone():
     assert verdicts(apart)["refunds"] == "credited though not planted; goes with no driver"
 
 
+def test_where_nothing_was_planted_or_known_to_be_none_the_sentence_says_so():
+    only = compare_with_truth(found(spend=2), PLANTED)
+    assert only.sentence == "no signal here was planted, or is known to be none: there are only traces"
+
+
 def test_other_names_are_mapped_and_unknown_signals_stay():
     told = compare_with_truth(found(purchases=9, weather=3), PLANTED, signals={"purchases": "orders"})
     assert verdicts(told) == {"purchases": "found", "weather": "not known to the truth"}

@@ -40,8 +40,22 @@ def test_dots_stand_at_the_sizes_and_bars_end_at_the_bounds():
     assert [float(dot.get_xdata()[0]) for dot in dots(ax)] == TABLE["mean_size"].to_list()
     assert [bar.get_width() for bar in ax.patches] == pytest.approx(TABLE["null_high"].to_list())
     assert [tick.get_text() for tick in ax.get_yticklabels()] == TABLE["signal"].to_list()
-    assert ax.get_xlabel() == "Mean size of the contribution, log-odds; n = 1,200 rows"
-    assert ax.get_title(loc="left") == "Grey: what tells nothing stays within (95 %)"
+    assert ax.get_xlabel() == "Mean size, log-odds"
+    told = ax.get_title(loc="left").replace("\u00a0", " ")
+    assert told == "Grey: what tells nothing stays within (95 %); n = 1,200 rows"
+
+
+def test_nothing_is_cut_off_on_a_phone():
+    with plt.rc_context():
+        figures.set_style()
+        fig, ax = plt.subplots(figsize=(4.2, 3))
+        figures.null_importance(TOLD, ax=ax)
+        fig.canvas.draw()
+        for text in (ax.xaxis.label, ax._left_title, *ax.texts, *ax.get_yticklabels()):
+            box = text.get_window_extent()
+            assert box.x0 >= 0, text
+            assert box.x1 <= fig.bbox.x1 + 1, text
+        plt.close(fig)
 
 
 def test_a_dot_within_its_bar_is_hollow():

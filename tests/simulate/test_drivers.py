@@ -45,11 +45,15 @@ def test_the_table_of_a_world_names_each_signal_once_drivers_first():
 def test_watching_is_planted_by_what_it_does_and_by_who_stops_it():
     both = told("watching")
     assert both["because"] == "it raises the rate for some days and it falls when somebody has stopped"
-    assert both["parameter"] == "watch_effect = 0.4, lapsed_activity = 0.4, watch_sessions_per_day = 0.15"
+    assert (
+        both["parameter"]
+        == "watch_effect = 0.4, lapsed_activity = 0.4, watch_sessions_per_day = 0.15, dropout = (0.6, 3.0)"
+    )
     assert told("watching", lapsed_activity=1.0)["because"] == "it raises the rate for some days"
     assert told("watching", watch_effect=0.0)["because"] == "it falls when somebody has stopped"
     assert told("watching", watch_minutes=0.0)["because"] == "it falls when somebody has stopped"
     assert role("watching", **IDLE) == "none"
+    assert role("watching", watch_effect=0.0, dropout=(0.001, 1_000.0)) == "none"
     assert told("watching", watch_sessions_per_day=0.0)["because"] == "nobody watches"
     assert role("watching", Experiment(), **IDLE) == "proxy"
 
