@@ -1,4 +1,4 @@
-"""Draws what `explain` and `behaviour` say of a model: its drivers, one row's way to its answer, its calibration.
+"""Draws what `explain` and `behaviour` say of a model: its features, one row's way to its answer, its calibration.
 
 `beeswarm`, `importance_bar`, `waterfall`: an `Explanation` and `ax=` in, Axes out. `reliability`: the table so named.
 Every mark is our own and static; order, sums and means come from the result.
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
+from shoptoolkit.contract.check import check_number
 from shoptoolkit.figures.style import FAINT, GRID, INK, LOW_HIGH, MUTED, SERIES, in_percent, new_axes, y_label
 
 if TYPE_CHECKING:
@@ -150,13 +151,12 @@ def reliability(reliability: pl.DataFrame, *, ax: Axes | None = None) -> Axes:
 
 def ranked(explanation: Explanation, most: int) -> pl.DataFrame:
     """The most important features of the one group."""
-    if most < 1:
-        raise ValueError(f"most is {most}; it must be at least 1.")
+    check_number("most", most, least=1, whole=True)
     groups = explanation.table["group"].unique().sort().to_list()
     if len(groups) > 1:
         named = ", ".join(map(repr, groups))
         raise ValueError(f"the explanation has the groups {named}; draw one, e.g. explanation.only({groups[0]!r}).")
-    return explanation.importance().head(most)
+    return explanation.importance().head(int(most))
 
 
 def _swarm(ax: Axes, place: int, part: pl.DataFrame, *, bin_width: float, colours: Any) -> None:
