@@ -144,7 +144,7 @@ def test_weaker_features_are_counted_not_drawn(name):
 
 @pytest.mark.parametrize("name", ["beeswarm", "importance_bar"])
 def test_what_cannot_be_drawn_is_refused(name):
-    with pytest.raises(ValueError, match="most is 0; it must be at least 1"):
+    with pytest.raises(ValueError, match="most is 0; it must be a whole number >= 1"):
         DRAW[name](most=0)
     with pytest.raises(ValueError, match=r"has the groups 'x', 'y'; draw one, e.g. explanation.only\('x'\)"):
         getattr(figures, name)(explanation(group=["x", "y"] * 60))
