@@ -343,6 +343,12 @@ def test_an_explanation_without_periods_says_so():
     [
         (lambda: shap_values(FIT, WORLD.clear()), ContractError, "the frame has 0 rows; at least one is needed"),
         (lambda: shap_values(FIT, WORLD.drop("orders")), ContractError, "'orders' is missing"),
+        (lambda: shap_values(FIT, WORLD, by=["source"]), ContractError, r"by is \['source'\], which is missing"),
+        (
+            lambda: shap_values(FIT, WORLD.with_columns(tags=pl.lit([1])), by="tags"),
+            ContractError,
+            "by is 'tags', a col",
+        ),
         (
             lambda: shap_values(FIT, WORLD, by="tier"),
             ContractError,
