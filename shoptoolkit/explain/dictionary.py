@@ -97,7 +97,7 @@ def dictionary(
     TypeError
         `words` is not a mapping of mappings of text; `currency` or a feature is no text.
     ValueError
-        `pre_days` is no number > 0; a word has an unknown key, or a sentence without a gap or an empty name; two features
+        `pre_days` is no number > 0; a word has an unknown key, a sentence without a gap, or an empty name; two features
         have the same label.
 
     Examples
