@@ -1,6 +1,6 @@
 """One page on a model: what it learnt from, how good it is and for whom, whether its rows have moved, what it is for.
 
-In: a fit that keeps the protocol `Judged`, the rows it learnt from, and rows that it has not seen. Out: `model_card` ->
+In: a fit that keeps the protocol `Documented`, the rows it learnt from, and rows that it has not seen. Out: `model_card` ->
 `ModelCard`.
 """
 
@@ -33,7 +33,7 @@ _WORDS = {
 _ALWAYS = "saying what would change the outcome: it describes the model, not the cause; that takes an experiment"
 
 
-class Judged(Protocol):
+class Documented(Protocol):
     """What a frozen fit offers so that a card can be written. `behaviour.PropensityFit` does."""
 
     @property
@@ -47,7 +47,7 @@ class Judged(Protocol):
         """What the fit knows of itself and its rows: section (data, sample, censoring, model, limits), item, text."""
 
 
-class Held(Protocol):
+class Verdict(Protocol):
     """What says whether explanations hold. `explain.Stability` does."""
 
     @property
@@ -109,13 +109,13 @@ class ModelCard:
 
 
 def model_card(
-    fit: Judged,
+    fit: Documented,
     *,
     train: Any,
     test: Any,
     intended_use: str,
     by: str | Sequence[str] | None = None,
-    stability: Held | None = None,
+    stability: Verdict | None = None,
     limits: Sequence[str] = (),
     not_for: Sequence[str] = (),
     labels: Mapping[str, str] | None = None,
@@ -129,7 +129,7 @@ def model_card(
     Parameters
     ----------
     fit
-        Any frozen fit with the methods of `Judged`, e.g. from `behaviour.fit_propensity`.
+        Any frozen fit with the methods of `Documented`, e.g. from `behaviour.fit_propensity`.
     train, test
         The rows it learnt from, and rows that it has not seen, with outcomes. (Of an `UpliftFit` both are customers of
         the experiment: it is judged on folds that it had not seen.)

@@ -102,7 +102,7 @@ class Reasons:
         return f'{LAB_STYLE}<div class="table shop-table">{caption}{blocks}{more}</div>'
 
     def _item(self, told: dict[str, Any]) -> str:
-        factor = "" if told["factor"] is None else f" ({_SCALES[self.scale][-1]} \u00d7 {told['factor']:,.2f})"
+        factor = "" if told["factor"] is None else f" ({_SCALES[self.scale][-1]} \u00d7\u00a0{told['factor']:,.2f})"
         return f"{told['sentence']}{factor}"
 
 
