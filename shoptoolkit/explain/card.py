@@ -1,7 +1,7 @@
 """One page on a model: what it learnt from, how good it is and for whom, whether its rows have moved, what it is for.
 
-In: a fit that keeps the protocol `Documented`, the rows it learnt from, and rows that it has not seen. Out: `model_card` ->
-`ModelCard`.
+In: a fit that keeps the protocol `Documented`, the rows it learnt from, and rows that it has not seen. Out:
+`model_card` -> `ModelCard`.
 """
 
 from __future__ import annotations

@@ -94,7 +94,7 @@ class Reasons:
         blocks = "".join(
             f"<p><b>{escape(title)}</b></p><ol>{''.join(f'<li>{escape(told)}</li>' for told in lines)}</ol>"
             for title, lines in self._blocks()
-        )
+        ).replace("\u00d7 ", "\u00d7&nbsp;")  # a factor is not broken from its number
         rest = self.table.select(pl.struct("row", "period").n_unique()).item() - _SHOWN
         more = f'<p class="note">and {rest:,} more</p>' if rest > 0 else ""
         title = f"What moves the {_SCALES[self.scale][1].lower()} most"
@@ -102,7 +102,7 @@ class Reasons:
         return f'{LAB_STYLE}<div class="table shop-table">{caption}{blocks}{more}</div>'
 
     def _item(self, told: dict[str, Any]) -> str:
-        factor = "" if told["factor"] is None else f" ({_SCALES[self.scale][-1]} \u00d7\u00a0{told['factor']:,.2f})"
+        factor = "" if told["factor"] is None else f" ({_SCALES[self.scale][-1]} \u00d7 {told['factor']:,.2f})"
         return f"{told['sentence']}{factor}"
 
 

@@ -18,7 +18,7 @@ from shoptoolkit.contract.check import choose
 from shoptoolkit.explain.explanation import Explanation, categories_of, cells_of, long
 from shoptoolkit.explain.shapley import Shares, shapley
 from shoptoolkit.explain.signals import members, owners, signals_of
-from shoptoolkit.explain.values import add_up, read, sample_of
+from shoptoolkit.explain.values import add_up, offers, read, sample_of
 
 LOGIT, LOG = "logit hazard", "log survival"
 _ROWS = 1_000  # explained at once
@@ -139,6 +139,7 @@ def explain_survival(
     >>> told.table.select("row", "period", "feature", "shown").rows()
     [(0, 1, 'visits', '4'), (0, 2, 'visits', '4')]
     """
+    offers(fit, Waiting, "pass what survival.fit_hazard returns.")
     asked = _checked(fit, scale, periods, cause, rng, permutations=permutations, background=background)
     table, group = read(frame, by)
     rng = None if rng is None else np.random.default_rng(rng)
@@ -156,13 +157,9 @@ def explain_survival(
         else:
             drawn = sample_of(ranked, pl.repeat("all", len(table), eager=True), rows=background, rng=rng)[0]
             drawn = drawn[np.argsort(ranked[drawn])]
-            walk = {
-                "permutations": permutations,
-                "rng": np.random.default_rng(rng),
-                "drawn_from": len(table),
-                "done": bar.update,
-            }
-            shares = _by_walks(held, asked, matrix[chosen], matrix[drawn], owner, **walk)
+            walk = {"permutations": permutations, "drawn_from": len(table), "done": bar.update}
+            rng = np.random.default_rng(rng)
+            shares = _by_walks(held, asked, matrix[chosen], matrix[drawn], owner, rng=rng, **walk)
             walks = f"{len(drawn)} background rows, {shares.orders} orders each"
             kind = f"interventional permutation Shapley by signal, {walks}"
             contributions, error = shares.contributions, shares.errors

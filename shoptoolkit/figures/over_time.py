@@ -1,4 +1,4 @@
-"""Draws how a hazard's drivers change with the wait, and which signals move an answer together.
+"""Draws how far each signal moves a hazard as the wait goes on, and which signals move an answer together.
 
 `importance_over_time`: an `Explanation` with periods; `interactions`: `Interactions`. Axes out; nothing is computed.
 """

@@ -419,3 +419,8 @@ LOG = {"scale": "log survival", "rng": 1}
 def test_what_cannot_be_explained_is_refused(call, error, told):
     with pytest.raises(error, match=told):
         call()
+
+
+def test_a_fit_without_periods_is_named():
+    with pytest.raises(TypeError, match=r"fit is a object, which has no periods, period_days, over; pass what"):
+        explain_survival(object(), pl.DataFrame({"x": [1.0]}))

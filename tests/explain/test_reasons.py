@@ -205,7 +205,7 @@ def test_rows_are_told_in_the_order_asked_and_by_name():
 def test_names_and_categories_are_escaped():
     html = reasons(KNOWN, 5, rows={1: "Bärbel <i>"})._repr_html_()
     assert "Bärbel &lt;i&gt;" in html
-    assert "Tier: silver &lt;b&gt;; a typical customer: gold. Forecast lower. (odds × 0.55)" in html
+    assert "Tier: silver &lt;b&gt;; a typical customer: gold. Forecast lower. (odds ×&nbsp;0.55)" in html
     assert "<b>;" not in html
 
 
