@@ -299,7 +299,7 @@ def test_the_reasons_of_fitted_models_say_nothing_causal():
 
 def test_the_number_in_brackets_says_what_it_is_a_factor_of():
     told = reasons(replace(KNOWN, scale="log survival"), 1, rows=[0, 1])
-    for shown in (repr(told), told._repr_html_()):
+    for shown in (repr(told), told._repr_html_().replace("&nbsp;", " ")):
         assert "Forecast of a return lower. (chance not to be back × 2.01)" in shown
     assert "beside the model's average answer, not the typical customer's" in told.note
     assert repr(reasons(KNOWN, 1, rows=0)).startswith("Reasons of 1 row. ")
