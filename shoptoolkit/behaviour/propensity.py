@@ -271,7 +271,6 @@ class PropensityFit(Trees):
                     (
                         "sample",
                         f"{name}, outcome",
-                        f"{self.outcome!r} in {outcome_of(part, self.outcome).to_numpy().mean():.1%} of rows",
                         f"{self.outcome!r} in {np.mean(outcome_of(part, self.outcome).to_numpy()):.1%} of rows",
                     )
                 )
