@@ -16,6 +16,7 @@ import polars as pl
 
 from shoptoolkit.contract import ContractError, Requests, require, to_polars
 from shoptoolkit.contract.check import check_level
+from shoptoolkit.contract.clock import in_words
 from shoptoolkit.trees.door import check_growth, feature_names, some_customers
 
 CUSTOMER, AT, OUTCOME = "__customer", "__at", "__outcome"  # features may have any other name
@@ -108,7 +109,7 @@ def _held(train: pl.DataFrame, share: float, rng: np.random.Generator) -> tuple[
         return pl.col(CUSTOMER).is_in(drawn.implode()), f"{share:.0%} of the customers, as all rows are of one moment"
     nearest = (later["count"].cum_sum() / len(train) - share).abs().arg_min() or 0
     start = later[AT][nearest]
-    return pl.col(AT) >= start, f"rows from {start} on"
+    return pl.col(AT) >= start, f"rows from {in_words(start.replace(microsecond=0))} on"
 
 
 def _both(part: pl.DataFrame, name: str, mend: str) -> None:

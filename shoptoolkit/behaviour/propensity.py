@@ -241,7 +241,8 @@ class PropensityFit(Trees):
             observed_less_predicted, the mean of the outcome less the forecast in percentage points (p-value against
             0); calibration_slope, of the outcome on the forecast (p-value against 1; below 1: forecasts too extreme).
             Errors of the last two are over customers, too. Intervals are of one segment each. Refused with fewer than
-            20 customers, and the last two with fewer than 10 of either outcome.
+            20 customers, and the last two with fewer than 10 of either outcome; with little more than that, the slope's
+            intervals for 0.95 hold 0.90 to 0.94 of the time.
 
         Raises
         ------

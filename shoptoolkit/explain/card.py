@@ -6,8 +6,8 @@ In: a fit that keeps the protocol `Judged`, the rows it learnt from, and rows th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from html import escape
 from typing import Any, Protocol
 
@@ -118,6 +118,7 @@ def model_card(
     stability: Held | None = None,
     limits: Sequence[str] = (),
     not_for: Sequence[str] = (),
+    labels: Mapping[str, str] | None = None,
     id: str = "customer_id",
     rng: int | np.random.Generator,
     level: float = 0.95,
@@ -140,6 +141,8 @@ def model_card(
         What `explain.stability` said, if it was asked.
     limits, not_for
         What you know beside what the fit tells by itself: sentences.
+    labels
+        Feature -> words for the drift, e.g. `Dictionary.labels`; others keep their names.
     id
         Column of the customers, for the drift. Where a frame lacks it, rows stand alone.
     rng, level
@@ -158,7 +161,7 @@ def model_card(
     ContractError
         A frame is not what the fit reads, or lacks a column.
     ValueError
-        `intended_use` is empty, or a `level` outside 0 to 1.
+        `intended_use` is empty, a `level` outside 0 to 1, or what `drift` refuses: fewer than 20 customers, no feature.
 
     References
     ----------
@@ -172,6 +175,7 @@ def model_card(
     shared = [name for name in fit.features if all(name in part.columns for part in parts)]
     whose = id if all(id in part.columns for part in parts) else None
     moved = drift(*parts, features=shared, id=whose, level=level)
+    moved = replace(moved, table=moved.table.with_columns(pl.col("feature").replace(labels or {})))
     facts = fit.facts(*parts)
     own = {section: [one for one in facts if one[0] == section] for section in dict.fromkeys(one[0] for one in facts)}
     stable = "not asked" if stability is None else stability.verdict

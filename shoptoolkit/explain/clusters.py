@@ -33,9 +33,12 @@ def bins_of(values: pl.Series, *, is_code: bool) -> Ints:
 
 
 def clusters_of(bins: Sequence[Sequence[Ints]], contributions: Floats) -> Ints:
-    """A number per feature or signal (`bins` of its members), given rows x features; every two of one number pass."""
-    if len(bins) < 2:
-        return np.zeros(len(bins), dtype=np.int64)
+    """A number per feature or signal (`bins` of its members), given rows x features; every two of one number pass.
+
+    Fewer than 20 rows tell of no two that they are alike.
+    """
+    if len(bins) < 2 or len(contributions) < _ROWS_PER_BIN:
+        return np.arange(len(bins))
     from scipy.cluster.hierarchy import fcluster, linkage
 
     bases = [_basis(np.column_stack([_flags(one) for one in members])) for members in bins]

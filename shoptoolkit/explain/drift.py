@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 
 from shoptoolkit.contract import ContractError, to_polars
-from shoptoolkit.contract.arrays import Ints
+from shoptoolkit.contract.arrays import Floats, Ints
 from shoptoolkit.contract.check import check_level, listed
 from shoptoolkit.contract.estimates import holm
 from shoptoolkit.contract.show import html_table
@@ -22,7 +22,7 @@ from shoptoolkit.contract.show import html_table
 _BINS = 10  # of a number; a category has one bin each, up to twice as many
 _NOTE = "distance of the shares by bin or category; by chance: it stays below this, if nothing moved,"
 _FEWEST = 20  # customers in both parts together
-_LEAST = 10  # customers in a bin; fewer are counted with the commonest one
+_LEAST = 10  # customers in a bin; fewer are counted together, and if they still are, with the commonest
 _TYPES: dict[str, Any] = dict.fromkeys(("feature", "kind", "what", "before", "after"), pl.String)
 _TYPES |= {"missing_before": pl.Float64, "missing_after": pl.Float64, "distance": pl.Float64, "by_chance": pl.Float64}
 _TYPES |= {"p_value": pl.Float64, "p_adjusted": pl.Float64, "moved": pl.Boolean}
@@ -90,7 +90,8 @@ def drift(
     -------
     Drift
         Numbers are compared in ten bins of about equal size. The null distribution takes customers with all their rows
-        as the units. A small move of many rows is found as well as a large one: look at before and after.
+        as the units; if nothing moved, two rows of one customer go together alike before and after. A small move of
+        many rows is found as well as a large one: look at before and after.
 
     Raises
     ------
@@ -203,16 +204,23 @@ def _bins(column: pl.Series, kind: str, units: Ints) -> tuple[Ints, int]:
         )
         code = np.searchsorted(edges, values)
     else:
-        counts = column.drop_nulls().cast(pl.String).value_counts(sort=False)
-        largest = counts.sort("count", column.name, descending=[True, False])[column.name].head(2 * _BINS - 1)
+        counts = column.drop_nulls().cast(pl.String).alias("value").value_counts()
+        largest = counts.sort("count", "value", descending=[True, False])["value"].head(2 * _BINS - 1)
         place = {value: number for number, value in enumerate(largest)}
         code = column.cast(pl.String).replace_strict(place, default=len(place), return_dtype=pl.Int64).to_numpy()
     code = np.where(missing, code.max(initial=0) + 1, code)
     count = int(code.max()) + 1
-    of_customers = np.bincount(np.unique(units * count + code) % count, minlength=count)
+    code = np.where(_customers(code, units)[code] < _LEAST, count, code)  # the rare ones together
+    of_customers = _customers(code, units)
     code = np.where(of_customers[code] < _LEAST, of_customers.argmax(), code)
     found, code = np.unique(code, return_inverse=True)
     return code, len(found)
+
+
+def _customers(code: Ints, units: Ints) -> Ints:
+    """How many customers each bin has."""
+    count = int(code.max()) + 1
+    return np.bincount(np.unique(units * count + code) % count, minlength=count)
 
 
 def _compare(code: Ints, count: int, sides: Ints, units: Ints, level: float) -> tuple[float, float, float]:
@@ -225,22 +233,35 @@ def _compare(code: Ints, count: int, sides: Ints, units: Ints, level: float) -> 
 
     if count < 2:
         return 0.0, 0.0, 1.0
-    sizes = np.bincount(sides, minlength=2)
-    weight = np.where(sides == 1, 1 / sizes[1], -1 / sizes[0])
-    pooled = np.bincount(code, minlength=count) / len(code)
-    customers = int(units.max()) + 1
-    sums = np.bincount(units * count + code, weight, customers * count).reshape(customers, count)
-    moved = sums.sum(axis=0)
-    own = (sums - np.bincount(units, weight)[:, None] * pooled) / np.sqrt(pooled)
-    covariance = own.T @ own * customers / (customers - 1)
+    seen = np.zeros((2, int(units.max()) + 1, count))  # sides x customers x bins
+    np.add.at(seen, (sides, units, code), 1.0)
+    rows, pooled = seen.sum(axis=2), seen.sum(axis=(0, 1)) / len(code)
+    sizes = rows.sum(axis=1)
+    moved = seen[1].sum(axis=0) / sizes[1] - seen[0].sum(axis=0) / sizes[0]
+    covariance = _covariance((seen - rows[:, :, None] * pooled) / np.sqrt(pooled), rows, pooled)
     mean, square = float(np.trace(covariance)), float((covariance**2).sum())
     distance = float((moved**2 / pooled).sum())
-    if mean < 1e-12 * (weight @ weight):  # the same rows of each customer on both sides
+    if mean < 1e-9 * (1 / sizes).sum():  # the same rows of each customer on both sides
         return distance, 0.0, 1.0
-    spread = np.bincount(units, weight**2)
+    spread = ((rows / sizes[:, None]) ** 2).sum(axis=0)
     degrees = mean**2 / square
     others = degrees * (spread.sum() ** 2 / (spread**2).sum() - 1)
-    return distance, mean * float(law.isf(1 - level, degrees, others)), float(law.sf(distance / mean, degrees, others))
+    by_chance = min(mean * float(law.isf(1 - level, degrees, others)), len(code) ** 2 / float(sizes.prod()))
+    return distance, by_chance, float(law.sf(distance / mean, degrees, others))
+
+
+def _covariance(own: Floats, rows: Floats, pooled: Floats) -> Floats:
+    """Of the difference of shares if nothing moved, from each customer's sums by side, over the root of the shares.
+
+    Of one row, of two rows of a customer on one side, and of two across: each learnt from both sides together, as a
+    small side alone would tell too little of what is rare there.
+    """
+    sizes, pairs, (before, after) = rows.sum(axis=1), (rows * (rows - 1)).sum(axis=1), own
+    one = np.eye(len(pooled)) - np.sqrt(np.outer(pooled, pooled))
+    two = (before.T @ before + after.T @ after - sizes.sum() * one) / max(1.0, pairs.sum())
+    across = (before.T @ after + after.T @ before) / sizes.prod()
+    told = one * (1 / sizes).sum() + two * (pairs / sizes**2).sum() - across
+    return np.asarray(told * rows.shape[1] / (rows.shape[1] - 1))
 
 
 def _in_words(before: pl.Series, after: pl.Series, kind: str) -> tuple[str, str, str]:
@@ -249,15 +270,15 @@ def _in_words(before: pl.Series, after: pl.Series, kind: str) -> tuple[str, str,
         medians, means = ([getattr(part, what)() for part in (before, after)] for what in ("median", "mean"))
         name, told = ("mean", means) if medians[0] == medians[1] else ("median", medians)
         return name, _number(told[0]), _number(told[1])
-    shares = [part.value_counts(normalize=True, name="share") for part in (before, after)]
-    change = shares[0].join(shares[1], on=before.name, how="full", coalesce=True).fill_null(0)
+    shares = [part.alias("value").value_counts(normalize=True, name="share") for part in (before, after)]
+    change = shares[0].join(shares[1], on="value", how="full", coalesce=True).fill_null(0)
     if kind == "flag":
-        most = change.filter(pl.col(before.name))
+        most = change.filter("value")
     else:
-        most = change.sort(-(pl.col("share") - pl.col("share_right")).abs(), before.name).head(1)
+        most = change.sort(-(pl.col("share") - pl.col("share_right")).abs(), "value").head(1)
     first, last = (f"{most[one].sum():.1%}" for one in ("share", "share_right"))
-    return "share of yes" if kind == "flag" else f"share of {most[before.name][0]!r}", first, last
+    return "share of yes" if kind == "flag" else f"share of {most['value'][0]!r}", first, last
 
 
 def _number(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) >= 1_000 else f"{value:.3g}"
+    return f"{value:,.0f}" if 1_000 <= abs(value) < 1e15 else f"{value:.3g}"

@@ -16,9 +16,10 @@ import polars as pl
 from shoptoolkit.contract import EstimateTable, estimate_row, refused_row, to_polars
 from shoptoolkit.contract.arrays import Floats, Ints
 from shoptoolkit.contract.check import check_level, check_number
+from shoptoolkit.contract.estimates import error_of
 from shoptoolkit.contract.show import html_table
 from shoptoolkit.explain.explanation import Explanation
-from shoptoolkit.explain.signals import members
+from shoptoolkit.explain.signals import members, owners
 from shoptoolkit.explain.stability import added_up, check_signals, customers_of
 from shoptoolkit.explain.values import Explainable, shap_values
 
@@ -30,7 +31,7 @@ _ESTIMANDS = {
 }
 _WORDS = {  # leaned on, missed
     (True, True): "leaned on, and missed when left out",
-    (True, False): "leaned on, but not clearly missed when left out: others can stand in for it",
+    (True, False): "leaned on, but not clearly missed when left out: others may stand in for it",
     (False, True): "not clearly leaned on, but missed when left out",
     (False, False): "makes no clear difference",
 }
@@ -130,7 +131,7 @@ def importances(
         may read it wrongly. The interval is for new customers, who receive and give: a two-sample V-statistic, by its
         first projections summed over each customer's rows. `left_out`: mean difference of losses, row by row, by
         customer; its interval is conditional on the two fits, and does not say how far another training sample or
-        another seed would change them.
+        another seed would change them. With 20 to 50 customers, intervals for 0.95 hold about 9 times in 10.
 
     Raises
     ------
@@ -152,7 +153,7 @@ def importances(
     rows_of = customers_of(judged, id, name="importances")
     judged, customer = judged[rows_of.explode()], np.repeat(np.arange(len(rows_of)), rows_of.list.len())
     fit = refit(table, None)
-    signal_of = {name: (signals or {}).get(name, name) for name in fit.features if name in judged.columns}
+    signal_of = owners([name for name in fit.features if name in judged.columns], signals or {})
     check_signals(signals or signal_of, signal_of)
     parts = members(signal_of)
     if len(parts) < 2:
@@ -220,9 +221,8 @@ def _row(values: Floats, spread: Floats, customer: Ints, *, level: float, metric
     words |= {"estimand": _ESTIMANDS[metric], "measure": "loss per row", "method": "mean over rows, errors by customer"}
     if customers < _LEAST:
         return refused_row(reason=f"{customers} customers; an interval takes at least {_LEAST}. Test on more.", **words)
-    sums = np.bincount(customer, spread - spread.mean())
-    error = float(np.sqrt(sums @ sums * customers / (customers - 1))) / n
-    return estimate_row(estimate=float(values.mean()), standard_error=error, degrees=customers - 1, **words)
+    error, degrees = error_of((spread - spread.mean()) / n, pl.Series(customer))
+    return estimate_row(estimate=float(values.mean()), standard_error=error, degrees=degrees, **words)
 
 
 def _beside(sizes: pl.DataFrame, estimates: pl.DataFrame, parts: Mapping[str, Sequence[str]]) -> pl.DataFrame:

@@ -19,6 +19,7 @@ from shoptoolkit.contract.check import check_level, check_number
 from shoptoolkit.contract.show import html_table
 from shoptoolkit.explain.clusters import bins_of, clusters_of
 from shoptoolkit.explain.explanation import Explanation
+from shoptoolkit.explain.signals import owners
 from shoptoolkit.explain.values import Explainable, shap_values
 
 PLACES, KEPT = 2, 0.9  # a stable rank moves by at most so many places; a stable direction is kept so often
@@ -36,7 +37,7 @@ class Stability:
 
     `clusters`: the same with features that can stand in for each other as one: cluster (its members, the most important
     first), members, and the columns above, of ranks among clusters. Two are interchangeable where either one alone
-    tells at least nine tenths of what both together tell of the sum of their contributions.
+    tells at least nine tenths of what both together tell of the sum of their contributions (on 20 rows or more).
 
     A cluster's verdict is "stable" where rank_low and rank_high lie at most 2 places apart and the direction is kept in
     at least 90 %, else "unstable" and why, or "never used". A feature that shares a cluster "shares with ..." the
@@ -106,7 +107,9 @@ def stability(
         Takes a frame like `frame`, returns a fit, e.g.
         `lambda frame: behaviour.fit_propensity(frame, "bought", split_at=..., rng=1)`.
     frame
-        What the model was fitted on. Each replicate draws as many customers with replacement, each with all its rows.
+        What the model was fitted on. Each replicate draws as many customers with replacement, each with all its rows
+        and its id: a refit that cuts off its validation part by customer or by time keeps copies together, as those
+        of this package do; one that cuts by row would see them on both sides.
     replicates
         Refits, at least 2; some 20 to see the ranks, 100 for their bounds.
     rng
@@ -209,7 +212,7 @@ def customers_of(table: pl.DataFrame, id: str, *, name: str = "stability") -> pl
 def added_up(explanation: Explanation, signals: Mapping[str, str] | None) -> Explanation:
     """By signal, unless it is already, as `explain_survival` may give it."""
     known = set(explanation.table["feature"].unique())
-    if not signals or known <= set(signals.values()):
+    if not signals or known <= set(owners(signals, signals).values()):
         return explanation
     check_signals(signals, known)
     return explanation.by_signal(signals)
@@ -236,7 +239,7 @@ def _draws(reference: Floats, again: Floats, names: Sequence[str]) -> pl.DataFra
     with np.errstate(invalid="ignore"):
         weight = size / size.sum(axis=0)  # NaN where the first fit makes nothing of a feature
     for replicate, now in enumerate(again):
-        kept = (weight * (np.sign(now) == np.sign(reference))).sum(axis=0)
+        kept = (weight * (np.sign(now) == np.sign(reference))).sum(axis=0).clip(max=1)
         one = {"feature": names, "mean_size": np.abs(now).mean(axis=0), "sign_agreement": kept}
         told.append(pl.DataFrame(one).with_columns(replicate=pl.lit(replicate)))
     rank = pl.col("mean_size").rank("average", descending=True).over("replicate").alias("rank")

@@ -140,15 +140,19 @@ def judge(fit: HeldOut, frame: Any, *, by: str | Sequence[str] | None, level: fl
     check_level(level)
     check_number("groups", groups, least=2, whole=True)
     table, control, about = _read(fit)
+    whose = table
     if frame is not None:
         given = to_judge(frame, _ID)
         if given[_ID].is_duplicated().any():
             raise ContractError(f"judge: {_ID!r} repeats; the customers of an experiment have one row each.")
-        table = table.join(given.select(_ID, pl.exclude(table.columns)), on=_ID, maintain_order="left")
+        if (theirs := given.schema[_ID]) != (ours := table.schema[_ID]):
+            raise ContractError(f"judge: {_ID!r} is {theirs}; the experiment has {ours}.")
+        table = table.filter(pl.col(_ID).is_in(given[_ID].implode()))
+        whose = table.select(_ID).join(given, on=_ID, maintain_order="left")
     if table.is_empty():
         raise ContractError("judge: none of these customers is in `held_out`, the folds that are judged.")
     rows: list[dict[str, Any]] = []
-    for name, inside in segments(table, by):
+    for name, inside in segments(whose, by):
         for (arm,), part in table[inside].group_by("arm", maintain_order=True):
             rows += _judged(part, about | {"contrast": f"{arm} - {control}", "level": level, "group": name}, groups)
     return EstimateTable.from_rows(rows)

@@ -111,7 +111,16 @@ def test_a_segment_of_few_customers_is_refused_with_the_reason():
         in rows_of("place = small town", told)["roc_auc"]["reason"]
     )
     assert "customers: 12, needed: 20" in rows_of("place = small town", told)["calibration_slope"]["reason"]
-    assert rows_of("place = missing", told)["roc_auc"]["verdict"] == "ok"
+    assert rows_of("place missing", told)["roc_auc"]["verdict"] == "ok"
+
+
+def test_rows_without_a_value_are_a_segment_of_their_own_and_a_column_counts_once():
+    named = NEW.with_columns(place=pl.when(pl.col("x") > 0).then(pl.lit("missing")))
+    told = FIT.judge(named, by=["place", "place"], rng=1, replicates=40).table
+    sizes = dict(told.filter(metric="log_loss").select("group", "n").rows())
+    known = (NEW["x"] > 0).sum()
+    assert sizes == {"all": len(NEW), "place = missing": known, "place missing": len(NEW) - known}
+    assert len(told) == 15
 
 
 def test_rows_of_one_outcome_only_are_refused_not_raised():
@@ -151,6 +160,8 @@ def test_the_facts_tell_window_sizes_and_what_was_left_out():
     [
         (NEW.drop("bought"), {}, "judge: 'bought' missing. The frame has: customer_id, as_of, x, source."),
         (NEW.clear(), {}, "judge: the frame has 0 rows"),
+        (NEW.with_columns(customer_id=None), {}, "judge: 'customer_id' is null in 900 rows"),
+        (NEW.with_columns(shop=pl.lit([1])), {"by": "shop"}, "by is 'shop', which holds List"),
         (NEW, {"by": "shop"}, "by is 'shop', which is missing"),
         (NEW, {"by": "customer_id"}, "by is 'customer_id', with 150 values, more than 50"),
         (NEW.with_columns(bought=pl.lit(2)), {}, "neither 0 nor 1 in 900 rows"),

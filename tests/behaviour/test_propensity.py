@@ -102,7 +102,7 @@ def test_the_parts_account_for_every_row_in_the_order_of_time():
     assert parts["n"].sum() == len(WORLD)
     trees, validation, test, _ = parts.to_dicts()
     assert trees["last"] < validation["first"] <= validation["last"] < datetime(2025, 5, 15) <= test["first"]
-    assert "rows from 2025-05-01" in FIT.validation
+    assert FIT.validation == "rows from 2025-05-01 on"
     assert FIT.n_shared_customers == 400
     assert "400 of 400 test customers also have rows in training" in repr(FIT)
     assert "also have rows in training" in FIT._repr_html_()

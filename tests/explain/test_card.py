@@ -91,6 +91,8 @@ def test_the_card_has_every_section_in_order_and_tells_what_it_was_told():
     assert CARD.table.filter(section="use", item="not for")["value"][0] == "prices"
     assert values(CARD, "stability") == {"explanations": Stable.verdict}
     assert values(CARD, "limits")["known"] == "One shop."
+    assert values(CARD, "data")["test window"] == "2025-03-02 to 2025-04-01"
+    assert values(CARD, "model")["validation"] == "rows from 2025-01-31 on"
     assert values(CARD, "sample")["customers in both"] == "240 of the 240 test customers"
 
 
@@ -113,6 +115,13 @@ def test_the_drift_is_that_of_the_features_by_customer():
         FIT, train=PARTS["train"].drop("customer_id"), test=PARTS["test"], intended_use=USE, rng=1, replicates=40
     )
     assert alone.drift.n_customers == len(SHOP)
+
+
+def test_the_drift_names_features_in_words_where_they_are_given():
+    late = ROWS.with_columns(x=pl.col("x") + 90)
+    card = card_of([told("all", "roc_auc", 0.7)], test=late, labels={"x": "days since a view", "z": "other"})
+    assert "days since a view (median 29.5 -> 120)" in values(card, "drift")["verdict"]
+    assert "days since a view" in card.drift._repr_html_()
 
 
 def test_segments_where_the_forecast_is_off_are_named_with_the_family_error_held():

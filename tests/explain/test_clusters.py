@@ -109,3 +109,9 @@ def test_noise_is_seldom_taken_for_a_twin():
         made = [np.round(one, 0) * 0.1 for one in values]
         found += len(together(dict(zip("abcd", values, strict=True)), made)) < 4
     assert found == 0
+
+
+def test_a_handful_of_rows_tells_of_no_twins():
+    for seed in range(20):
+        values = np.random.default_rng(seed).normal(size=(3, 5))
+        assert len(together(dict(zip("abc", values, strict=True)), list(values))) == 3

@@ -115,7 +115,7 @@ def test_twins_stand_in_for_each_other_when_left_out_not_when_dealt():
     leaned = of("x_28d", ALONE)
     assert leaned["permuted_low"] > 0
     assert leaned["disagree"]
-    assert leaned["words"].startswith("leaned on, but not clearly missed when left out: others can stand in for it")
+    assert leaned["words"].startswith("leaned on, but not clearly missed when left out: others may stand in for it")
 
 
 def test_a_signal_is_dealt_as_one():
@@ -276,6 +276,7 @@ def test_a_refit_that_fails_says_without_which_signal():
         ({"repeats": "10"}, ValueError, "repeats is '10'; it must be a whole number"),
         ({"level": 95}, ValueError, "level is 95; it must lie between 0 and 1"),
         ({"id": "user"}, ContractError, "importances: 'user' is missing. It has: customer_id, x_28d"),
+        ({"signals": ["x_28d"]}, TypeError, "signals is a list; it must map feature -> signal"),
         ({"signals": {"x": "x_28d"}}, ValueError, "signals names none of the features nothing, x_28d, x_91d, z"),
         ({"signals": dict.fromkeys(TEST.columns, "all")}, ValueError, "there is one signal, all; .* at least 2"),
         ({"test": TEST.filter(pl.col("customer_id") == 3)}, ValueError, "1 customers; importances needs at least 2"),

@@ -305,6 +305,7 @@ def test_refits_keep_their_features():
         (WORLD, {"top": 0}, ValueError, "top is 0; it must be a whole number >= 1"),
         (WORLD, {"replicates": 2.5}, ValueError, "replicates is 2.5; it must be a whole number"),
         (WORLD, {"replicates": "20"}, ValueError, "replicates is '20'; it must be a whole number"),
+        (WORLD, {"signals": ["clear"]}, TypeError, "signals is a list; it must map feature -> signal"),
         (
             WORLD,
             {"signals": {"claer": "a"}},

@@ -73,12 +73,26 @@ def test_the_facts_tell_what_the_score_is():
     assert told["sample", "training"] == "1,500 rows of 1,500 customers"
 
 
+def test_segments_are_those_of_the_frame_whatever_its_columns_are_called():
+    half = WORLD.with_columns(fold=pl.when(pl.col("customer_id") % 2 == 0).then(pl.lit("even")))
+    told = FIT.judge(half, by="fold").table
+    assert told["group"].unique(maintain_order=True).to_list() == ["all", "fold = even", "fold missing"]
+    sizes = told.filter(metric="mean_effect")["n"].to_list()
+    assert sizes[0] == sizes[1] + sizes[2] == len(FIT.held_out)
+
+
 @pytest.mark.parametrize(
     ("frame", "options", "error", "message"),
     [
         (pl.concat([WORLD, WORLD]), {}, ContractError, "'customer_id' repeats"),
         (WORLD.with_columns(pl.col("customer_id") + 9_999), {}, ContractError, "none of these customers is in"),
         (WORLD.drop("customer_id"), {}, ContractError, "'customer_id' missing"),
+        (
+            WORLD.cast({"customer_id": pl.String}),
+            {},
+            ContractError,
+            "'customer_id' is String; the experiment has Int64",
+        ),
         (WORLD, {"by": "shop"}, ContractError, "by is 'shop', which is missing"),
         (WORLD, {"groups": 1}, ValueError, "groups is 1"),
         (WORLD, {"level": 95}, ValueError, "level is 95"),

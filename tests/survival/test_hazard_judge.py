@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
@@ -10,7 +10,7 @@ import pytest
 
 from shoptoolkit.contract import ContractError, Estimates, check
 from shoptoolkit.survival import brier, concordance, fit_hazard, kaplan_meier
-from shoptoolkit.survival.hazard.judge import judge
+from shoptoolkit.survival.hazard.judge import facts, judge
 from tests.conftest import WORLDS
 
 DAILY = np.array([0.01, 0.03])  # chance of each day, by kind of customer
@@ -153,9 +153,23 @@ def test_the_facts_tell_who_was_lost_from_sight_and_how_far_was_learnt():
     )
 
 
+def test_the_facts_say_where_they_cannot_tell_who_was_lost_and_that_any_cause_ends_a_wait():
+    told = {(section, item): text for section, item, text in FIT.facts(WORLD, NEW.rename({"repurchased": "back"}))}
+    assert told["censoring", "test"] == "not told: the frame has no column repurchased"
+    refunds = NEW.with_columns(repurchased=False, cause=pl.when("repurchased").then(pl.lit("refund")))
+    told = dict(one[1:] for one in facts(replace(FIT, causes=("order", "refund")), refunds, refunds))
+    assert told["training"].startswith(f"{1 - NEW['repurchased'].mean():.1%} of the spells were still open")
+
+
+def test_an_ending_in_ones_and_zeros_is_read_like_a_flag():
+    ones = FIT.judge(NEW.with_columns(pl.col("repurchased").cast(pl.Int8)), horizon_days=28)
+    assert ones.table["estimate"].to_list() == TOLD.table["estimate"].to_list()[:4]
+
+
 @pytest.mark.parametrize(
     ("frame", "options", "error", "message"),
     [
+        (NEW.with_columns(repurchased=pl.lit("yes")), {}, ContractError, "'repurchased' is String, must be Boolean"),
         (NEW.drop("repurchased"), {}, ContractError, "judge: 'repurchased' missing"),
         (NEW.clear(), {}, ContractError, "0 rows"),
         (NEW, {"by": "shop"}, ContractError, "by is 'shop', which is missing"),

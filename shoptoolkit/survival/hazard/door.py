@@ -16,7 +16,7 @@ import polars as pl
 
 from shoptoolkit.contract import ContractError, Spells, require, to_polars
 from shoptoolkit.contract.check import check_level
-from shoptoolkit.contract.clock import moment
+from shoptoolkit.contract.clock import in_words, moment
 from shoptoolkit.survival.hazard.rows import MOST_PERIODS, Piece, Singles, Waits
 from shoptoolkit.survival.spells import refuse_absent, refuse_nulls
 from shoptoolkit.trees.door import check_growth, feature_names, some_customers
@@ -142,7 +142,7 @@ def in_two(
         split = moment(split_at, name="split_at")
         days = table.select((split - pl.col("started_at")).dt.total_days(fractional=True)).to_series().to_numpy()
         over = np.maximum(np.floor(days / period_days), 0)
-        return waits.until(over), waits.since(over), f"periods not over by {split}"
+        return waits.until(over), waits.since(over), f"periods not over by {in_words(split)}"
     if "weight" in table.columns:
         held = rng.binomial(waits.weight, share)
     else:

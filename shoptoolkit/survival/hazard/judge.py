@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from shoptoolkit.contract import EstimateTable, refused_row, to_polars
+from shoptoolkit.contract import EstimateTable, Spells, refused_row, require, to_polars
 from shoptoolkit.contract.check import check_level, check_span
 from shoptoolkit.survival.accuracy import brier, concordance
 from shoptoolkit.survival.accuracy.calibration import came_true
@@ -46,10 +46,10 @@ def judge(
     check_level(level)
     several = len(fit.causes) > 1
     table = to_judge(frame, fit.id, duration, repurchased, *[cause] * several)
-    ended = pl.col(cause).is_not_null() if several else pl.col(repurchased)  # of several causes, any ends the wait
+    ended = _ended(fit, repurchased, cause)
     kept = [name for name in ("entry_days", "weight") if name in table.columns]
     named: dict[str, Any] = {"customer_id": fit.id, "duration_days": duration, "repurchased": ended}
-    spells = table.select(*kept, **named).with_row_index(_SPELL)
+    spells = require(table.select(*kept, **named), Spells).with_row_index(_SPELL)
     day = _day(fit, spells) if horizon_days is None else horizon_days
     check_span("horizon_days", day)
     predicted = fit.predict_survival(table, days=day).select("duration_days", "survival")
@@ -57,6 +57,11 @@ def judge(
     predicted = predicted.with_columns(spells[_SPELL])
     rows = (_part(spells[inside], predicted[inside], name, float(day), level) for name, inside in segments(table, by))
     return EstimateTable.from_rows(row for part in rows for row in part)
+
+
+def _ended(fit: HazardFit, repurchased: str = "repurchased", cause: str = "cause") -> pl.Expr:
+    """Whether the wait is over: of several causes, any ends it."""
+    return pl.col(cause).is_not_null() if len(fit.causes) > 1 else pl.col(repurchased)
 
 
 def _day(fit: HazardFit, spells: pl.DataFrame) -> float:
@@ -121,11 +126,16 @@ def facts(fit: HazardFit, train: Any, test: Any) -> list[Fact]:
     """What a model card tells of the spells and of what was learnt: section, item, text."""
     told = sizes(train, test, id=fit.id, time=fit.time)
     for name, part in {"training": to_polars(train), "test": to_polars(test)}.items():
-        if {"duration_days", "repurchased"} <= set(part.columns) and len(part):
-            days, back = (part[one].drop_nulls().to_numpy() for one in ("duration_days", "repurchased"))
-            lost = f"{1 - back.mean():.1%} of the spells were still open when last seen"
+        ended = _ended(fit)
+        if absent := sorted({"duration_days", *ended.meta.root_names()} - set(part.columns)):
+            told.append(("censoring", name, f"not told: the frame has no column {', '.join(absent)}"))
+        elif len(part):
+            days, lost = (
+                part["duration_days"].drop_nulls().to_numpy(),
+                part.select(1 - ended.cast(pl.Float64).mean()).item(),
+            )
             waits = f"waits seen: median {np.median(days):g} days, longest {days.max():g}"
-            told.append(("censoring", name, f"{lost}; {waits}"))
+            told.append(("censoring", name, f"{lost:.1%} of the spells were still open when last seen; {waits}"))
     last = fit.periods * fit.period_days
     learnt = f"{fit.periods} periods of {fit.period_days:g} days; nothing is said beyond day {last:g}"
     told.append(("limits", "horizon", learnt))
