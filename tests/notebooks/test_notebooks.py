@@ -95,10 +95,27 @@ def test_the_planted_signals_rank_above_noise_and_one_that_does_nothing_vanishes
     assert min(ranks[name] for name in ("random numbers", "refunds", "ads")) >= 5
     assert "4 of 5 planted drivers rank before all that was not planted" in page
     assert "2 of 2 signals that were not planted get nothing; missed: ads" in page
-    checks = ("Yardstick", "Calibration", "Stability", "Planted signals", "Unplanted", "Known truth", "Experiment")
-    for check in checks:
-        assert f'{check} <em class="pass">' in page, check
+    for check in ("Yardstick", "Calibration", "Unplanted", "Known truth", "Experiment"):
+        assert tile_of(page, check)[0] == "pass", check
     assert abs(placebo_of(page) - 0.5) < 0.02
+
+
+def test_a_tile_warns_of_what_its_words_tell(series):
+    page = series["60_why_customers_return"]
+    status, told = tile_of(page, "Planted signals")
+    assert (status, told.rsplit("; ", 1)[1]) == ("warn", "missed: ads")
+    status, told = tile_of(page, "Stability")
+    held, *shaky = told.split("Not stable: ")
+    assert (status == "warn") == bool(shaky)
+    assert re.search("(the|[23] of the) 3 most important signals keep rank and direction", held)
+    assert "how " not in "".join(shaky)  # how often and how lately they came
+    named = re.search(r"what tells best who does: (.*?)\.", page)[1]
+    assert {"how lately they came", "how often they came"} <= set(re.split(", | and ", re.sub("<.*?>", "", named)))
+
+
+def tile_of(page: str, check: str) -> tuple[str, str]:
+    """Status and words of a check."""
+    return re.search(rf'{check} <em class="(\w+)">.*?<span>(.*?)</span>', page).groups()
 
 
 def test_an_ad_that_the_forecast_owes_nothing_to_moves_customers(series):
