@@ -23,7 +23,7 @@ from shoptoolkit.explain.vocabulary import AGE, CART, LATELY, OFTEN, RHYTHM, VIS
 
 _WINDOW = re.compile(r"(.+)_(\d+)d")  # what `features.as_of_features` puts behind a name
 _SUFFIXES = ("seconds", "minutes", "days", "share")  # units live in names
-_GAP = re.compile(r"(\b(for|from|by|of about|of|on a|on) )?\{\}")
+_GAP = re.compile(r"(\b(for|from|by|on a|on) )?\{\}")
 Value: TypeAlias = float | bool | str | None  # a number, yes or no, a category; None where it is missing
 Own: TypeAlias = Mapping[str, Mapping[str, str]]
 _GIVEN = ("label", "unit", "signal", "said", "none", "missing")
@@ -97,8 +97,8 @@ def dictionary(
     TypeError
         `words` is not a mapping of mappings of text; `currency` or a feature is no text.
     ValueError
-        `pre_days` is no number > 0; a word has an unknown key, or a sentence without a gap; two features have the same
-        label.
+        `pre_days` is no number > 0; a word has an unknown key, a sentence without a gap, or an empty name; two features
+        have the same label.
 
     Examples
     --------
@@ -169,7 +169,7 @@ def _beside(word: Word, value: Value, typical: Value) -> str:
     if typical is None and not word.missing:
         return ": not known"
     if typical is not None and (typical or not word.none):
-        if not word.said or word.said.endswith(": {}"):
+        if not word.said or word.said.endswith(": {}") or (word.unit == "flag" and not typical):
             return f": {_phrase(word, typical)}"
         has_value = value is not None and (value or not word.none)
         if has_value and word.unit not in ("number", "flag") and (gap := _GAP.search(word.said)):
@@ -234,6 +234,8 @@ def _given(name: object, word: object) -> dict[str, str]:
     for key, text in given.items():
         if not isinstance(text, str):
             raise TypeError(f"words[{name!r}] has {key}={text!r}; it must be text.")
+        if not text and key in ("label", "unit", "signal"):
+            raise ValueError(f"words[{name!r}] has an empty {key}; leave it out, or name it.")
     if "{}" not in given.get("said", "{}") and given.get("unit") != "flag":
         raise ValueError(
             f"words[{name!r}] says {given['said']!r}; write {{}} where its value goes, e.g. 'Is a {{}} member'."
@@ -244,5 +246,5 @@ def _given(name: object, word: object) -> dict[str, str]:
 def _mapping(name: str, given: object) -> Mapping[str, Any]:
     if not isinstance(given, Mapping):
         example = "{'tier': {'label': 'loyalty tier', 'said': 'Is a {} member'}}"
-        raise TypeError(f"{name} is {given!r}; words maps features to their words, e.g. {example}.")
+        raise TypeError(f"{name} is {given!r:.60}; words maps features to their words, e.g. {example}.")
     return given

@@ -7,7 +7,7 @@ that say the same, added up); `long` makes its table, `cells_of` what stands in 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy as np
 import polars as pl
 
 from shoptoolkit.contract.arrays import Floats
+from shoptoolkit.contract.check import check_number
 from shoptoolkit.contract.show import html_table
 from shoptoolkit.explain.signals import members, owners
 
@@ -78,45 +79,39 @@ class Explanation:
 
         The `most` largest contributions come by size; the others are summed in a last step, "3 other features".
         """
-        part = self.table.filter(pl.col("row") == row)
+        check_number("most", most, least=1, whole=True)
+        part = picked(self.table, "row", row)
         if part["period"].n_unique() > 1:
             raise ValueError(f"row {row} has {part['period'].n_unique()} periods; take one, e.g. .at(1).steps({row}).")
-        if part.is_empty():
-            known = self.table["row"].unique().sort()
-            raise ValueError(f"row is {row}; it is not among the {self.n:,} rows explained (e.g. {known[0]}).")
-        if most < 1:
-            raise ValueError(f"most is {most}; it must be at least 1.")
         ranked = part.sort(-pl.col("contribution").abs(), "feature").select("feature", "shown", "contribution", "base")
         if len(ranked) > most + 1:
-            rest = ranked.slice(most)
+            rest = ranked.slice(int(most))
             told = {"feature": f"{len(rest)} other features", "shown": None, "base": part["base"][0]}
             last = pl.DataFrame({**told, "contribution": rest["contribution"].sum()}, schema_overrides=COLUMNS)
-            ranked = pl.concat([ranked.head(most), last.select(ranked.columns)])
+            ranked = pl.concat([ranked.head(int(most)), last.select(ranked.columns)])
         end = pl.col("base") + pl.col("contribution").cum_sum()
         return ranked.select("feature", "shown", "contribution", start=end - pl.col("contribution"), end=end)
 
     def only(self, group: str) -> Explanation:
         """The rows of one group."""
-        part = self.table.filter(pl.col("group") == group)
-        if part.is_empty():
-            known = ", ".join(map(repr, self.table["group"].unique().sort()))
-            raise ValueError(f"group is {group!r}; it must be one of {known}.")
+        part = picked(self.table, "group", group)
         return replace(self, table=part, n=part["row"].n_unique())
 
     def at(self, period: int) -> Explanation:
         """One period of a survival model."""
-        part = self.table.filter(pl.col("period") == period)
-        if part.is_empty():
-            known = self.table["period"].drop_nulls().unique().sort()
-            allowed = f"one of {', '.join(map(str, known))}" if len(known) else "left out: this one has no periods"
-            raise ValueError(f"period is {period}; it must be {allowed}.")
-        return replace(self, table=part)
+        if self.period_days is None:
+            raise ValueError(f"period is {period!r}; leave .at() out: this one, on the scale {self.scale!r}, has none.")
+        return replace(self, table=picked(self.table, "period", period))
 
     def renamed(self, labels: Mapping[str, str]) -> Explanation:
         """The same under other names, e.g. for figures by the labels of `explain.dictionary`; others stay."""
-        found = pl.col("feature").replace(dict(labels))
-        names = tuple(labels.get(name, name) for name in self.categories)
-        return replace(self, table=self.table.with_columns(found), categories=names)
+        known = owners(self.table["feature"].unique(maintain_order=True), labels, name="labels")
+        if alike := [names for names in members(known).values() if len(names) > 1]:
+            raise ValueError(
+                f"labels give {few(alike[0])} one name, {known[alike[0][0]]!r}; to add up, use .by_signal()."
+            )
+        names = tuple(known.get(name, name) for name in self.categories)
+        return replace(self, table=self.table.with_columns(pl.col("feature").replace(known)), categories=names)
 
     def by_signal(self, signals: Mapping[str, str]) -> Explanation:
         """Contributions of features that say the same thing, added up.
@@ -145,6 +140,20 @@ class Explanation:
     def _repr_html_(self) -> str:
         note = f"mean size of the contributions, {self.scale}; {self.kind}; {self.sample}. The model, not the cause."
         return html_table(self.importance().drop("rank"), title="What moves the answer", note=note)
+
+
+def picked(table: pl.DataFrame, name: str, value: object) -> pl.DataFrame:
+    """The rows with this value of a column."""
+    known = table[name].unique().sort().to_list()
+    if value not in known:
+        raise ValueError(f"{name} is {value!r}; it must be one of {few(known)}.")
+    return table.filter(pl.col(name) == value)
+
+
+def few(names: Iterable[object]) -> str:
+    """A few of many names."""
+    first = [repr(name) for name in names]
+    return ", ".join(first[:5]) + (f" and {len(first) - 5} more" if len(first) > 5 else "")
 
 
 def long(

@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from html import escape
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from shoptoolkit.contract import ContractError, to_polars
 from shoptoolkit.contract.check import check_number, choose
 from shoptoolkit.contract.show import LAB_STYLE
 from shoptoolkit.explain.dictionary import Dictionary, Own, Value, dictionary, sentence
-from shoptoolkit.explain.explanation import Explanation
+from shoptoolkit.explain.explanation import Explanation, few, picked
 from shoptoolkit.explain.vocabulary import Word
 
 _ERRORS = 2  # Monte-Carlo errors within which a contribution may be none
@@ -54,10 +55,7 @@ class Reasons:
 
     def of(self, row: int) -> list[str]:
         """The sentences of one row, the strongest first."""
-        part = self.table.filter(pl.col("row") == row)
-        if part.is_empty():
-            known = self.table["row"].unique().sort()
-            raise ValueError(f"row is {row!r}; no reason is told for it. It has {_few(known)}.")
+        part = picked(self.table, "row", row)
         if part["period"].n_unique() > 1:
             raise ValueError(
                 f"row {row} has {part['period'].n_unique()} periods; take one: reasons(explanation.at(1), ...)."
@@ -70,18 +68,20 @@ class Reasons:
         ratio = _SCALES[self.scale][-1]
         told = "a score, learnt from an experiment, ranks by what an ad may add; it has no interval"
         told = f"in brackets the factor on the model's {ratio}" if ratio else told
-        return f"Typical is {self.reference}; {told}; {self.kind}. The model, not the cause."
+        beside = "higher and lower are beside the model's average answer, not the typical customer's"
+        return f"Typical is {self.reference}; {beside}; {told}; {self.kind}. The model, not the cause."
 
     def __repr__(self) -> str:
-        lines = [f"Reasons of {self.table['row'].n_unique():,} rows. {self.note}"]
-        for title, part in self._blocks():
-            lines += [title, *(f"  - {told}" for told in part["sentence"])]
+        n = self.table["row"].n_unique()
+        lines = [f"Reasons of {n:,} row{'s' * (n != 1)}. {self.note}"]
+        for title, told in self._blocks():
+            lines += [title, *(f"  - {one}" for one in told)]
         return "\n".join(lines)
 
-    def _blocks(self) -> list[tuple[str, pl.DataFrame]]:
+    def _blocks(self) -> list[tuple[str, list[str]]]:
         """Titles and sentences of the first rows."""
-        parts = self.table.partition_by("row", "period", maintain_order=True)
-        return [(self._title(part.row(0, named=True)), part) for part in parts[:_SHOWN]]
+        parts = [part.to_dicts() for part in self.table.partition_by("row", "period", maintain_order=True)[:_SHOWN]]
+        return [(self._title(part[0]), [self._item(told) for told in part]) for part in parts]
 
     def _title(self, first: dict[str, Any]) -> str:
         name = self.names.get(first["row"], f"Row {first['row']}")
@@ -92,8 +92,8 @@ class Reasons:
 
     def _repr_html_(self) -> str:
         blocks = "".join(
-            f"<p><b>{escape(title)}</b></p><ol>{''.join(map(self._item, part.to_dicts()))}</ol>"
-            for title, part in self._blocks()
+            f"<p><b>{escape(title)}</b></p><ol>{''.join(f'<li>{escape(told)}</li>' for told in lines)}</ol>"
+            for title, lines in self._blocks()
         )
         rest = self.table.select(pl.struct("row", "period").n_unique()).item() - _SHOWN
         more = f'<p class="note">and {rest:,} more</p>' if rest > 0 else ""
@@ -102,8 +102,8 @@ class Reasons:
         return f'{LAB_STYLE}<div class="table shop-table">{caption}{blocks}{more}</div>'
 
     def _item(self, told: dict[str, Any]) -> str:
-        factor = "" if told["factor"] is None else f" (\u00d7 {told['factor']:,.2f})"
-        return f"<li>{escape(told['sentence'])}{factor}</li>"
+        factor = "" if told["factor"] is None else f" ({_SCALES[self.scale][-1]} \u00d7 {told['factor']:,.2f})"
+        return f"{told['sentence']}{factor}"
 
 
 def reasons(
@@ -125,8 +125,9 @@ def reasons(
     words
         A `Dictionary`, or words of your own as in `dictionary`.
     reference
-        Who is typical: a frame with the features, or another explanation. None: the rows explained. Of numbers the
-        median that somebody has (the lower of two), of categories the commonest; missing where most are missing.
+        Who is typical: a frame with the features, or another explanation. None: the rows explained, if there are
+        several. Of numbers the median that somebody has (the lower of two), of categories the commonest; missing where
+        most are missing.
     rows
         Which rows to tell of, in this order; a mapping gives them names ({17: "Anna"}). None: all, in their order.
 
@@ -144,12 +145,12 @@ def reasons(
     Raises
     ------
     ContractError
-        `reference` lacks a feature.
+        `reference` lacks a feature, has it in another kind, or has no rows.
     TypeError
         `explanation` is none.
     ValueError
-        `k` is below 1; a row was not explained; the contributions are those of signals of several features, which
-        have no values to tell; the scale is unknown.
+        `k` is below 1; a row was not explained, or is the only one and there is no `reference`; the contributions
+        are those of signals of several features, which have no values to tell; the scale is unknown.
 
     Examples
     --------
@@ -172,7 +173,7 @@ def reasons(
     names = list(explanation.table["feature"].unique(maintain_order=True))
     known = words if isinstance(words, Dictionary) else dictionary(names, words=words)
     if unknown := [name for name in names if name not in known.words]:
-        raise ValueError(f"words lack {_few(unknown)}; make the dictionary of all features explained.")
+        raise ValueError(f"words lack {few(unknown)}; make the dictionary of all features explained.")
     asked = _asked(explanation, rows)
     typical, who = _typical(explanation, reference)
     part = explanation.table.join(asked, on="row", how="inner")
@@ -184,7 +185,7 @@ def reasons(
         reference=who,
         scale=explanation.scale,
         kind=explanation.kind,
-        names=dict(rows) if isinstance(rows, Mapping) else {},
+        names={row: f"{name}" for row, name in rows.items()} if isinstance(rows, Mapping) else {},
         period_days=explanation.period_days,
     )
 
@@ -202,10 +203,11 @@ def _asked(explanation: Explanation, rows: int | Iterable[int] | Mapping[int, st
     """The rows to tell of, and the place of each."""
     explained = explanation.table["row"].unique().sort().to_list()
     given: Any = explained if rows is None else rows
-    asked = list(dict.fromkeys(given if np.iterable(given) and not isinstance(given, str) else [given]))
+    given = list(given) if np.iterable(given) and not isinstance(given, str) else [given]
     known = set(explained)
-    if unknown := [row for row in asked if row not in known]:
-        raise ValueError(f"rows has {_few(unknown)}, not explained; rows explained: {_few(explained)}.")
+    if unknown := [row for row in given if not isinstance(row, Integral) or row not in known]:
+        raise ValueError(f"rows has {few(unknown)}, not explained; rows explained: {few(explained)}.")
+    asked = list(dict.fromkeys(given))
     return pl.DataFrame({"row": asked, "order": range(len(asked))}, schema={"row": pl.Int64, "order": pl.Int64})
 
 
@@ -215,8 +217,15 @@ def _typical(explanation: Explanation, reference: Any) -> tuple[dict[str, Value]
     columns = _columns(of) if isinstance(of, Explanation) else to_polars(of).to_dict()
     wanted = explanation.table["feature"].unique(maintain_order=True)
     if missing := [name for name in wanted if name not in columns]:
-        raise ContractError(f"reference lacks {_few(missing)}; it has {_few(columns)}.")
-    n = len(columns[wanted[0]])
+        raise ContractError(f"reference lacks {few(missing)}; it has {few(columns) or 'no columns'}.")
+    if wrong := [name for name in wanted if _is_text(columns[name]) == (name not in explanation.categories)]:
+        told = f"reference has {wrong[0]!r} as {columns[wrong[0]].dtype}, but the model reads it as"
+        raise ContractError(f"{told} {'text' if wrong[0] in explanation.categories else 'a number or flag'}.")
+    if (n := len(columns[wanted[0]])) < (least := 2 if reference is None else 1):
+        told = "one row was explained, which is typical of nobody" if least == 2 else "reference has 0 rows"
+        raise ValueError(
+            f"{told}; pass a reference= of other customers, such as the frame that the model was fitted on."
+        )
     told = f"of the {n:,} rows {'explained' if reference is None else 'of the reference'}"
     return {name: _middle(columns[name]) for name in wanted}, f"the median, or commonest, {told}"
 
@@ -236,6 +245,11 @@ def _cell(told: Mapping[str, Any], categories: Iterable[str]) -> Value:
     if told["value"] is None or told["feature"] in categories:
         return None if told["value"] is None else str(told["shown"])
     return told["shown"] == "yes" if told["shown"] in ("yes", "no") else float(told["value"])
+
+
+def _is_text(column: pl.Series) -> bool | None:
+    """None where it holds nothing."""
+    return None if column.dtype == pl.Null else not (column.dtype.is_numeric() or column.dtype == pl.Boolean)
 
 
 def _middle(column: pl.Series) -> Value:
@@ -286,9 +300,3 @@ def _said(
         "direction": direction,
         "factor": math.exp(line["contribution"]) if ratio else None,
     }
-
-
-def _few(names: Iterable[Any]) -> str:
-    """A few of many names."""
-    first = [repr(name) for name in names]
-    return ", ".join(first[:5]) + (f" and {len(first) - 5} more" if len(first) > 5 else "")

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from shoptoolkit.explain.explanation import Explanation
-from shoptoolkit.explain.values import Explainable, shap_values
+from shoptoolkit.explain.values import Explainable, offers, shap_values
 
 
 class Scored(Protocol):
@@ -29,7 +29,7 @@ def explain_uplift(
 ) -> Explanation:
     """What makes a customer one whom the ad moves?
 
-    A feature that drives the outcome in both arms alike earns nothing here: base plus contributions of a row are its
+    A feature that tells of the outcome in both arms alike earns nothing here: base plus contributions of a row are its
     score, what `fit.predict` gives, in units of the outcome.
 
     Parameters
@@ -51,6 +51,8 @@ def explain_uplift(
     ------
     ContractError
         The frame has no rows, lacks `by`, or is not what the fit reads.
+    TypeError
+        The fit lacks a method of `Scored`.
     ValueError
         `arm` has no scores or was left out where there are several; `rows` and `rng` as in `shap_values`.
 
@@ -58,4 +60,5 @@ def explain_uplift(
     ----------
     Lundberg et al. (2020), Nature Machine Intelligence 2, 56-67, on a weighted sum of trees.
     """
+    offers(fit, Scored, "pass what fit_uplift returns.")
     return replace(shap_values(fit.of(arm), frame, rows=rows, by=by, rng=rng), scale="effect")

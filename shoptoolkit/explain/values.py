@@ -19,6 +19,11 @@ from shoptoolkit.explain.explanation import Explanation, categories_of, cells_of
 _KIND = "path-dependent TreeSHAP"
 _GAP = 1e-4  # contributions and base must add up to the answer within this, relative to its size or to 1
 
+_MEND = (
+    "pass what fit_propensity returns. An IntentFit holds it as .propensity; an UpliftFit is for explain_uplift, a "
+    "HazardFit for explain_survival."
+)
+
 
 class Explainable(Protocol):
     """What a frozen fit offers so that it can be explained. `behaviour.PropensityFit` does."""
@@ -72,6 +77,8 @@ def shap_values(
     ------
     ContractError
         The frame has no rows, lacks `by`, or is not what the fit reads.
+    TypeError
+        The fit lacks a method of `Explainable`.
     ValueError
         `rows` is below 1 or comes without `rng`; the fit's contributions do not add up to its answer within 1e-4.
 
@@ -79,6 +86,7 @@ def shap_values(
     ----------
     Lundberg et al. (2020), Nature Machine Intelligence 2, 56-67.
     """
+    offers(fit, Explainable, _MEND)
     table, group = read(frame, by)
     margin = fit.margin(table)
     chosen, sample = sample_of(margin, group, rows=rows, rng=rng)
@@ -96,6 +104,12 @@ def shap_values(
     )
 
 
+def offers(fit: object, protocol: type, mend: str) -> None:
+    """Raise TypeError where a fit lacks what the protocol asks for."""
+    if lacks := [name for name in vars(protocol) if name[0] != "_" and not hasattr(fit, name)]:
+        raise TypeError(f"fit is a {type(fit).__name__}, which has no {', '.join(lacks)}; {mend}")
+
+
 def read(frame: Any, by: str | None) -> tuple[pl.DataFrame, pl.Series]:
     """A frame with rows, and the group of each."""
     table = to_polars(frame)
@@ -103,8 +117,10 @@ def read(frame: Any, by: str | None) -> tuple[pl.DataFrame, pl.Series]:
         raise ContractError("the frame has 0 rows; at least one is needed.")
     if by is None:
         return table, pl.repeat("all", len(table), eager=True)
-    if by not in table.columns:
+    if not isinstance(by, str) or by not in table.columns:
         raise ContractError(f"by is {by!r}, which is missing. It has: {', '.join(table.columns)}.")
+    if table.schema[by].is_nested():
+        raise ContractError(f"by is {by!r}, a column of {table.schema[by]}; it must hold text, numbers or dates.")
     return table, table[by].cast(pl.String).fill_null("missing")
 
 

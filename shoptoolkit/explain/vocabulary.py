@@ -137,7 +137,7 @@ VOCABULARY = {name: word for kind in _KINDS for name, word in _of_kind(kind).ite
             *("Came back on another day to buy {}", "Did not come back on another day to buy"),
         ),
         "mean_gap_days": (
-            *("days between purchases, mean", "days", RHYTHM, "Bought at intervals of about {}", ""),
+            *("days between purchases, mean", "days", RHYTHM, "Bought at intervals of {} on average", ""),
             "Has not bought on two days yet",
         ),
         "gap_cv": (

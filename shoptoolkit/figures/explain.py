@@ -1,4 +1,4 @@
-"""Draws what `explain` and `behaviour` say of a model: its drivers, one row's way to its answer, its calibration.
+"""Draws what `explain` and `behaviour` say of a model: its features, one row's way to its answer, its calibration.
 
 `beeswarm`, `importance_bar`, `waterfall`: an `Explanation` and `ax=` in, Axes out. `reliability`: the table so named.
 Every mark is our own and static; order, sums and means come from the result.
@@ -7,11 +7,13 @@ Every mark is our own and static; order, sums and means come from the result.
 from __future__ import annotations
 
 import math
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
 
+from shoptoolkit.contract.check import check_number
 from shoptoolkit.figures.style import FAINT, GRID, INK, LOW_HIGH, MUTED, SERIES, in_percent, new_axes, y_label
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ _SCALES = {"margin": "log-odds", "logit hazard": "log-odds of the period", "log 
 _SIDES = {"log survival": ("back sooner", "back later")} | dict.fromkeys(
     ("margin", "logit hazard"), ("less likely", "more likely")
 )
+_WIDE = 32  # characters of a name in one line
 _UP, _DOWN = SERIES["clay"], SERIES["blue"]
 
 
@@ -109,14 +112,20 @@ def waterfall(explanation: Explanation, *, row: int, ax: Axes | None = None, mos
     steps = explanation.steps(row, most=most)
     ax = new_axes(ax, figsize=(7.6, 0.46 * len(steps) + 1.6))
     ax.grid(False)
+    digits = _digits(steps["contribution"].abs())
     for place, step in enumerate(steps.to_dicts()):
-        _bar(ax, place, step, is_last=place == len(steps) - 1)
+        _bar(ax, place, step, digits=digits, is_last=place == len(steps) - 1)
     first, last = steps["start"][0], steps["end"][-1]
     ends: dict[str, Any] = {"textcoords": "offset points", "ha": "center", "fontsize": 10}
     ax.plot([first, first], [-0.75, -0.31], color=FAINT, lw=1)
-    ax.annotate(f"base {_signed(f'{first:+.2f}')}", (first, -0.75), (0, 3), color=MUTED, **ends)
+    ax.annotate(f"base {_signed(f'{first:+.{digits}f}')}", (first, -0.75), (0, 3), color=MUTED, **ends)
     ax.annotate(
-        f"this row {_signed(f'{last:+.2f}')}", (last, len(steps) - 0.25), (0, -11), color=INK, weight="bold", **ends
+        f"this row {_signed(f'{last:+.{digits}f}')}",
+        (last, len(steps) - 0.25),
+        (0, -11),
+        color=INK,
+        weight="bold",
+        **ends,
     )
     _names(ax, [_told(step) for step in steps.to_dicts()], lowest=len(steps) + 0.5, top=-1.3)
     spans = [one.dataLim.intervalx for one in ax.get_shared_x_axes().get_siblings(ax)]
@@ -150,13 +159,12 @@ def reliability(reliability: pl.DataFrame, *, ax: Axes | None = None) -> Axes:
 
 def ranked(explanation: Explanation, most: int) -> pl.DataFrame:
     """The most important features of the one group."""
-    if most < 1:
-        raise ValueError(f"most is {most}; it must be at least 1.")
+    check_number("most", most, least=1, whole=True)
     groups = explanation.table["group"].unique().sort().to_list()
     if len(groups) > 1:
         named = ", ".join(map(repr, groups))
         raise ValueError(f"the explanation has the groups {named}; draw one, e.g. explanation.only({groups[0]!r}).")
-    return explanation.importance().head(most)
+    return explanation.importance().head(int(most))
 
 
 def _swarm(ax: Axes, place: int, part: pl.DataFrame, *, bin_width: float, colours: Any) -> None:
@@ -186,14 +194,14 @@ def _stacked(across: Any, bin_width: float) -> Any:
     return offsets * min(0.06, 0.84 / max(1, count.max()))
 
 
-def _bar(ax: Axes, place: int, step: dict[str, Any], *, is_last: bool) -> None:
+def _bar(ax: Axes, place: int, step: dict[str, Any], *, digits: int, is_last: bool) -> None:
     start, end = step["start"], step["end"]
     is_up = step["contribution"] >= 0
     ax.barh(place, end - start, left=start, height=0.62, color=_UP if is_up else _DOWN)
     ax.plot([end, end], [place, place + (0.75 if is_last else 1)], color=GRID, lw=1, zorder=0)
     label: dict[str, Any] = {"textcoords": "offset points", "va": "center", "weight": "bold", "fontsize": 10.5}
     side: dict[str, Any] = {"ha": "left" if is_up else "right", "color": _UP if is_up else _DOWN}
-    ax.annotate(_signed(f"{step['contribution']:+.2f}"), (end, place), (5 if is_up else -5, 0), **label, **side)
+    ax.annotate(_signed(f"{step['contribution']:+.{digits}f}"), (end, place), (5 if is_up else -5, 0), **label, **side)
 
 
 def _told(step: dict[str, Any]) -> str:
@@ -208,7 +216,7 @@ def _told(step: dict[str, Any]) -> str:
 def _names(ax: Axes, names: Any, *, lowest: float, top: float) -> None:
     """Rows with their names, the first on top."""
     ax.set(yticks=range(len(names)), ylim=(lowest, top))
-    ax.set_yticklabels(list(names), color=INK)
+    ax.set_yticklabels([fill(name, _WIDE) for name in names], color=INK, parse_math=False)
     ax.tick_params(axis="y", length=0)
 
 
@@ -254,9 +262,12 @@ def _signed(text: str) -> str:
 
 
 def _rounded(sizes: pl.Series) -> list[str]:
+    return [f"{size:.{_digits(sizes)}f}" for size in sizes]
+
+
+def _digits(sizes: pl.Series) -> int:
     """At least two decimals, and as many as give the largest two digits."""
-    digits = max(2, 1 - math.floor(math.log10(sizes.to_numpy().max() or 1.0)))
-    return [f"{size:.{digits}f}" for size in sizes]
+    return max(2, 1 - math.floor(math.log10(sizes.to_numpy().max() or 1.0)))
 
 
 def scale_name(result: Explanation | Interactions) -> str:

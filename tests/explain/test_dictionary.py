@@ -73,7 +73,7 @@ def test_sentences_read_well():
             800,
             0.3,
         ): "Last put something in the cart 2.2 years ago; a typical customer less than a day ago",
-        ("mean_gap_days", 31, 62): "Bought at intervals of about 4 weeks; a typical customer of about 9 weeks",
+        ("mean_gap_days", 31, 62): "Bought at intervals of 4 weeks on average; a typical customer 9 weeks",
         ("gap_cv", 0.5, None): (
             "Bought at intervals that vary by 50 % of their mean; a typical customer has not bought on three days yet"
         ),
@@ -152,7 +152,7 @@ def test_users_add_words_and_replace_ours():
         said("coupons_7d", 0, 1, words=words) == "Used no coupon in the last 7 days; a typical customer used 1 coupon"
     )
     assert said("spend_28d", 3, 1, words=words) == "Left 3 at the till; a typical customer 1"
-    assert said("is_new", True, False, words=words) == "Is new here; a typical customer is new: no"
+    assert said("is_new", True, False, words=words) == "Is new here; a typical customer: no"
     known = dictionary(["tier", "spend_28d", "spend_91d"], words=words)
     assert known.labels == {"tier": "loyalty tier", "spend_28d": "till", "spend_91d": "money spent, 91 days"}
     assert known.signals == {"tier": "loyalty", "spend_28d": "money spent", "spend_91d": "money spent"}
@@ -273,3 +273,9 @@ def test_numbers_that_are_none_are_said():
 
 def test_labels_name_the_features_of_figures():
     assert isinstance(dictionary(pl.Series(["orders_28d"])).labels, dict)
+
+
+@pytest.mark.parametrize("key", ["label", "unit", "signal"])
+def test_a_word_has_no_empty_names(key):
+    with pytest.raises(ValueError, match=rf"words\['tier'\] has an empty {key}; leave it out"):
+        dictionary("tier", words={"tier": {key: ""}})

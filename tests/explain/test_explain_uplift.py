@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from shoptoolkit.explain import explain_uplift
+from shoptoolkit.explain import explain_uplift, shap_values
 from shoptoolkit.incrementality import fit_uplift
 
 
@@ -60,3 +60,12 @@ def test_an_arm_without_scores_is_named():
             explain_uplift(fit, WORLD, arm=arm)
     alone = fitted(WORLD.filter(pl.col("arm") != "dud"), learner="t")
     assert explain_uplift(alone, WORLD.head(5)).n == 5
+
+
+def test_a_fit_of_another_kind_is_refused_and_the_right_one_named():
+    with pytest.raises(
+        TypeError, match=r"fit is a UpliftFit, which has no .*margin.*an UpliftFit is for explain_uplift"
+    ):
+        shap_values(fitted(learner="t"), WORLD)
+    with pytest.raises(TypeError, match=r"fit is a DataFrame, which has no of; pass what fit_uplift returns"):
+        explain_uplift(WORLD, WORLD)

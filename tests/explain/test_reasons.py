@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from shoptoolkit.behaviour import fit_propensity
 from shoptoolkit.contract import ContractError
-from shoptoolkit.explain import Explanation, dictionary, explain_survival, reasons, shap_values
+from shoptoolkit.explain import Explanation, dictionary, explain_survival, reasons, shap_values, signals_of
 from shoptoolkit.explain.explanation import COLUMNS
 from shoptoolkit.survival import fit_hazard
 
@@ -205,7 +205,7 @@ def test_rows_are_told_in_the_order_asked_and_by_name():
 def test_names_and_categories_are_escaped():
     html = reasons(KNOWN, 5, rows={1: "Bärbel <i>"})._repr_html_()
     assert "Bärbel &lt;i&gt;" in html
-    assert "Tier: silver &lt;b&gt;; a typical customer: gold. Forecast lower. (× 0.55)" in html
+    assert "Tier: silver &lt;b&gt;; a typical customer: gold. Forecast lower. (odds × 0.55)" in html
     assert "<b>;" not in html
 
 
@@ -224,7 +224,7 @@ def test_periods_are_told_one_by_one():
 
 
 def test_a_row_without_reasons_is_told_so():
-    with pytest.raises(ValueError, match=r"row is 9; no reason is told for it. It has 0, 1, 2, 3"):
+    with pytest.raises(ValueError, match=r"row is 9; it must be one of 0, 1, 2, 3"):
         reasons(KNOWN).of(9)
 
 
@@ -295,3 +295,91 @@ def test_the_reasons_of_fitted_models_say_nothing_causal():
         assert not CAUSAL.search(repr(one))
         assert "The model, not the cause." in one._repr_html_()
         assert one.table["sentence"].str.contains(r"^[A-Z].*\. (Forecast|Direction) .*\.$").all()
+
+
+def test_the_number_in_brackets_says_what_it_is_a_factor_of():
+    told = reasons(replace(KNOWN, scale="log survival"), 1, rows=[0, 1])
+    for shown in (repr(told), told._repr_html_()):
+        assert "Forecast of a return lower. (chance not to be back × 2.01)" in shown
+    assert "beside the model's average answer, not the typical customer's" in told.note
+    assert repr(reasons(KNOWN, 1, rows=0)).startswith("Reasons of 1 row. ")
+
+
+def test_one_row_alone_is_typical_of_nobody():
+    alone = explained({"orders_28d": [3]}, {"orders_28d": [0.5]})
+    with pytest.raises(ValueError, match=r"one row was explained, .* pass a reference= of other customers"):
+        reasons(alone)
+    assert "; a typical customer once." in reasons(alone, reference=pl.DataFrame({"orders_28d": [1]})).of(0)[0]
+
+
+@pytest.mark.parametrize("column", [pl.lit("a few"), pl.lit("2025-01-01").str.to_date(), pl.lit([1.0])])
+def test_a_reference_holds_each_feature_in_the_models_kind(column):
+    frame = pl.DataFrame(VALUES).with_columns(spend_91d=column)
+    with pytest.raises(ContractError, match=r"reference has 'spend_91d' as .*, but the model reads it as a number"):
+        reasons(KNOWN, reference=frame)
+    with pytest.raises(ContractError, match=r"reference has 'tier' as Int32, but the model reads it as text"):
+        reasons(KNOWN, reference=pl.DataFrame(VALUES).with_columns(tier=1))
+    assert reasons(KNOWN, 5, reference=pl.DataFrame(VALUES).with_columns(days_since_watch=None))
+    with pytest.raises(ValueError, match="reference has 0 rows; pass a reference= of other customers"):
+        reasons(KNOWN, reference=pl.DataFrame(VALUES).clear())
+
+
+@pytest.mark.parametrize("rows", [1.0, [0.0], [[0]], slice(0, 2)])
+def test_rows_are_whole_numbers(rows):
+    with pytest.raises(ValueError, match=r"rows has .*, not explained; rows explained: 0, 1, 2, 3"):
+        reasons(KNOWN, rows=rows)
+
+
+def test_a_name_may_be_a_number():
+    assert "\n1057\n" in repr(reasons(KNOWN, 1, rows={0: 1057}))
+
+
+@pytest.mark.parametrize("row", ["0", None, float("nan"), [0], 9])
+def test_a_row_that_is_none_is_refused_by_name(row):
+    with pytest.raises(ValueError, match=r"row is .*; it must be one of 0, 1, 2, 3"):
+        reasons(KNOWN, 1).of(row)
+    with pytest.raises(ValueError, match=r"row is .*; it must be one of 0, 1, 2, 3"):
+        KNOWN.steps(row)
+
+
+@pytest.mark.parametrize("most", ["1", None, float("nan"), 1.5, 0])
+def test_most_is_a_whole_number(most):
+    with pytest.raises(ValueError, match=r"most is .*; it must be a whole number >= 1"):
+        KNOWN.steps(0, most=most)
+
+
+def test_groups_and_periods_that_are_none_are_refused_by_name():
+    weekly = explained(VALUES, PARTS, categories=["tier"], scale="logit hazard", periods=(1, 2))
+    for wrong in (1, None, float("nan"), ["all"]):
+        with pytest.raises(ValueError, match=r"group is .*; it must be one of 'all'"):
+            KNOWN.only(wrong)
+    for wrong in ("1", None, float("nan"), [1], 3):
+        with pytest.raises(ValueError, match=r"period is .*; it must be one of 1, 2"):
+            weekly.at(wrong)
+
+
+def test_labels_that_would_merge_features_are_refused():
+    for labels in ({"orders_28d": "x", "spend_91d": "x"}, {"orders_28d": "spend_91d"}):
+        with pytest.raises(ValueError, match=r"labels give .*'spend_91d' one name, .*; to add up, use .by_signal"):
+            KNOWN.renamed(labels)
+    swapped = KNOWN.renamed({"orders_28d": "spend_91d", "spend_91d": "orders_28d"}).importance()
+    assert len(swapped) == len(KNOWN.importance())
+
+
+@pytest.mark.parametrize("given", [dictionary(["x"]), "x", [1], 5, [("a", "b")]])
+def test_a_dictionary_stands_for_neither_labels_nor_signals(given):
+    with pytest.raises(TypeError, match=r"labels is a .*; it must map feature -> label, as `Dictionary.labels` does"):
+        KNOWN.renamed(given)
+    for call in (KNOWN.by_signal, lambda signals: signals_of(["x_28d"], signals)):
+        with pytest.raises(TypeError, match=r"signals is a .*; it must map feature -> signal, as `Dictionary.signals`"):
+            call(given)
+
+
+def test_labels_and_signals_are_text_and_features_too():
+    with pytest.raises(TypeError, match=r"signals has \{'orders_28d': 1\}; a signal must be text"):
+        KNOWN.by_signal({"orders_28d": 1})
+    with pytest.raises(TypeError, match=r"labels has \{'orders_28d': None\}; a label must be text"):
+        KNOWN.renamed({"orders_28d": None})
+    with pytest.raises(TypeError, match="features is 5; it must be text"):
+        signals_of(5)
+    assert signals_of("x_28d") == {"x_28d": "x"}

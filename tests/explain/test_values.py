@@ -331,7 +331,7 @@ def test_an_explanation_without_periods_says_so():
     told = shap_values(Additive(), toy())
     with pytest.raises(ValueError, match="scale 'margin', has no periods; explain_survival's has"):
         told.over_time()
-    with pytest.raises(ValueError, match="period is 3; it must be left out: this one has no periods"):
+    with pytest.raises(ValueError, match=r"period is 3; leave .at\(\) out: this one, on the scale .margin., has none"):
         told.at(3)
 
 
@@ -343,6 +343,12 @@ def test_an_explanation_without_periods_says_so():
     [
         (lambda: shap_values(FIT, WORLD.clear()), ContractError, "the frame has 0 rows; at least one is needed"),
         (lambda: shap_values(FIT, WORLD.drop("orders")), ContractError, "'orders' is missing"),
+        (lambda: shap_values(FIT, WORLD, by=["source"]), ContractError, r"by is \['source'\], which is missing"),
+        (
+            lambda: shap_values(FIT, WORLD.with_columns(tags=pl.lit([1])), by="tags"),
+            ContractError,
+            "by is 'tags', a col",
+        ),
         (
             lambda: shap_values(FIT, WORLD, by="tier"),
             ContractError,
@@ -352,8 +358,8 @@ def test_an_explanation_without_periods_says_so():
         (lambda: shap_values(FIT, WORLD, rows=5.5, rng=1), ValueError, "rows is 5.5; .* and a whole number"),
         (lambda: shap_values(FIT, WORLD, rows="5", rng=1), ValueError, "rows is '5'; .* and a whole number"),
         (lambda: shap_values(FIT, WORLD, rows=5), ValueError, "rows is 5, which draws a sample; pass rng="),
-        (lambda: WHOLE.steps(500), ValueError, r"row is 500; it is not among the 500 rows explained \(e.g. 0\)"),
-        (lambda: WHOLE.steps(0, most=0), ValueError, "most is 0; it must be at least 1"),
+        (lambda: WHOLE.steps(500), ValueError, r"row is 500; it must be one of 0, 1, 2, 3, 4 and 495 more"),
+        (lambda: WHOLE.steps(0, most=0), ValueError, "most is 0; it must be a whole number >= 1"),
         (lambda: shap_values(FIT, [1]), TypeError, "a frame is needed, got list"),
     ],
 )

@@ -144,7 +144,7 @@ def test_weaker_features_are_counted_not_drawn(name):
 
 @pytest.mark.parametrize("name", ["beeswarm", "importance_bar"])
 def test_what_cannot_be_drawn_is_refused(name):
-    with pytest.raises(ValueError, match="most is 0; it must be at least 1"):
+    with pytest.raises(ValueError, match="most is 0; it must be a whole number >= 1"):
         DRAW[name](most=0)
     with pytest.raises(ValueError, match=r"has the groups 'x', 'y'; draw one, e.g. explanation.only\('x'\)"):
         getattr(figures, name)(explanation(group=["x", "y"] * 60))
@@ -235,3 +235,20 @@ def test_measures_of_several_kinds_are_named_row_by_row():
     ]
     assert repr(told).splitlines()[0].startswith("roc_auc: 0.70")
     assert "log_loss" in told._repr_html_()
+
+
+def test_small_contributions_keep_two_digits():
+    ax = figures.waterfall(explanation(size=0.01), row=3)
+    told = [float(text.get_text().replace("\u2212", "-").split()[-1]) for text in ax.texts]
+    bars = [bar.get_width() for bar in ax.patches]
+    np.testing.assert_allclose(told[-len(bars) :] if len(told) == len(bars) else told[: len(bars)], bars, atol=5e-4)
+    assert min(map(abs, bars)) > 0
+
+
+def test_names_are_wrapped_and_dollars_are_no_formula():
+    long = "money spent in the past year, without what came back, $100 - $200"
+    for draw in (figures.beeswarm, figures.importance_bar, lambda named: figures.waterfall(named, row=3)):
+        labels = draw(WHOLE.renamed({"orders": long})).get_yticklabels()
+        found = next(one for one in labels if one.get_text().replace("\n", " ").startswith(long))
+        assert max(map(len, found.get_text().split("\n"))) <= 32
+        assert not found.get_parse_math()

@@ -81,7 +81,7 @@ def test_no_pairs_are_said_in_words():
 @pytest.mark.parametrize(
     ("draw", "told"),
     [
-        (lambda: figures.importance_over_time(WHOLE, most=0), "most is 0; it must be at least 1"),
+        (lambda: figures.importance_over_time(WHOLE, most=0), "most is 0; it must be a whole number >= 1"),
         (lambda: figures.interactions(PAIRS, most=0), "most is 0; it must be at least 1"),
         (lambda: figures.importance_over_time(replace(WHOLE, period_days=None)), "has no periods; explain_survival's"),
         (lambda: figures.beeswarm(WHOLE), r"has 4 periods; draw one, e.g. explanation.at\(1\)"),
