@@ -130,7 +130,7 @@ def waterfall(explanation: Explanation, *, row: int, ax: Axes | None = None, mos
     _names(ax, [_told(step) for step in steps.to_dicts()], lowest=len(steps) + 0.5, top=-1.3)
     spans = [one.dataLim.intervalx for one in ax.get_shared_x_axes().get_siblings(ax)]
     low, high = min(span[0] for span in spans), max(span[1] for span in spans)
-    room = 0.16 * (high - low or 1.0)
+    room = 0.4 * (high - low or 1.0)  # for the numbers beside the bars, on a phone too
     ax.set_xlim(low - room, high + room)
     _scale(ax, f"{scale_name(explanation).capitalize()}: base, and what each feature adds")
     return ax

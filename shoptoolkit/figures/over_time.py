@@ -56,13 +56,13 @@ def interactions(interactions: Interactions, *, ax: Axes | None = None, most: in
     if most < 1:
         raise ValueError(f"most is {most}; it must be at least 1.")
     shown = interactions.table.head(most)
-    ax = new_axes(ax, figsize=(7.6, 0.4 * max(1, len(shown)) + 1.1))
+    ax = new_axes(ax, figsize=(7.6, 0.56 * max(1, len(shown)) + 1.1))
     ax.grid(False)
     ax.barh(range(len(shown)), shown["strength"].to_list(), height=0.62, color=SERIES["plum"])
     near: dict[str, Any] = {"textcoords": "offset points", "va": "center", "color": INK, "weight": "bold"}
     for place, (size, share) in enumerate(shown.select("strength", "share").rows()):
         ax.annotate(f"{size:.2g} ({100 * share:.0f} %)", (size, place), (5, 0), **near)
-    pairs = shown.select(pl.format("{} \u00d7 {}", "first", "second")).to_series().to_list()
+    pairs = shown.select(pl.format("{} \u00d7\n{}", "first", "second")).to_series().to_list()
     ax.set(yticks=range(len(shown)), ylim=(max(1, len(shown)) - 0.4, -0.6))
     ax.set_yticklabels(pairs, color=INK, parse_math=False)
     ax.tick_params(axis="y", length=0)

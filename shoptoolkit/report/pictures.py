@@ -23,6 +23,7 @@ DPI = 200
 PAGE_DPI = 100  # a figure drawn 7.6 in wide takes 760 px on the page
 THUMBNAIL_WIDTHS = (352, 250, 176)  # px; shown at 176, the first that is small enough is taken
 THUMBNAIL_CHARACTERS = 40_000
+LEAST_INCHES = 1.5  # of a narrow figure that its axes must keep beside their labels
 PHONE_INCHES, PHONE_PIXELS = 4.1, 520  # drawn this wide; with what stands beside the axes at most that
 
 
@@ -92,12 +93,13 @@ def _thumbnail(fig: Any, width: int) -> str:
 
 
 def _narrow(fig: Any) -> str:
-    """The same figure as wide as a phone; "" if its words then touch each other, or stick out too far."""
+    """The same figure as wide as a phone; "" if its words then touch each other, stick out, or leave it no room."""
     size, before = fig.get_size_inches(), _collisions(fig)
     fig.set_size_inches(PHONE_INCHES, size[1])
     try:
         png = _png(fig, DPI)
         fits = struct.unpack(">I", png[16:20])[0] * PAGE_DPI / DPI <= PHONE_PIXELS
+        fits &= max((ax.bbox.width / fig.dpi for ax in fig.axes), default=LEAST_INCHES) >= LEAST_INCHES
         return _uri(png) if fits and _collisions(fig) <= before else ""
     finally:
         fig.set_size_inches(size)

@@ -65,7 +65,7 @@ def test_a_line_shows_the_mean_sizes_of_its_feature_by_day_and_carries_its_name(
 def test_a_bar_shows_the_strength_of_its_pair():
     ax = figures.interactions(PAIRS)
     assert [bar.get_width() for bar in ax.patches] == [0.21, 0.05]
-    assert [label.get_text() for label in ax.get_yticklabels()] == ["a \u00d7 x_$1$", "b \u00d7 c"]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["a \u00d7\nx_$1$", "b \u00d7\nc"]
     assert [text.get_text() for text in ax.texts] == ["0.21 (30 %)", "0.05 (10 %)"]
     told = words(ax)
     assert "n = 50 rows; in brackets: of all that the two add; 1 weaker pair not drawn" in told

@@ -61,6 +61,13 @@ def test_long_names_of_the_axes_break_into_lines_on_a_phone():
     assert 0 < size_of(picture.narrow)[0] / 2 < 430
 
 
+def test_names_that_would_leave_no_room_for_the_marks_keep_the_wide_figure():
+    drawing = curve()
+    drawing.axes[0].set_yticks([0, 0.5], ["days between purchases, mean, of the last year", "seconds watched"])
+    drawing.axes[0].set_ylabel("")
+    assert render(drawing, argument="ax").narrow == ""
+
+
 def test_words_that_would_run_into_each_other_keep_the_wide_figure():
     picture = render(months(), argument="ax")
     assert picture.narrow == ""
