@@ -59,7 +59,10 @@ _KINDS = {  # kind: its rows (label, unit, signal, said, none), and the act that
         ("checkouts started", "times", OFTEN, "Started a checkout {}", "Started no checkout"),
         ("started a checkout", "", "checkout"),
     ),
-    "purchase": (("purchases", "purchase", OFTEN, "Made {}", "Bought nothing"), ("bought", "", "purchase")),
+    "purchase": (
+        ("order lines bought", "order line", OFTEN, "Bought {}", "Bought nothing"),
+        ("bought", "", "purchase"),
+    ),
     "refund": (("refunds", "refund", REFUNDS, "Got {}", "Got no refund"), ("got a refund", "had a refund", "refund")),
 }
 

@@ -59,8 +59,9 @@ def sizes(train: Any, test: Any, *, id: str, time: str | None = None) -> list[Fa
     told: list[Fact] = []
     for name, part in parts.items():
         if time in part.columns and part[time].dtype.is_temporal() and part[time].count():
-            days = part[time].drop_nulls().cast(pl.Date).cast(pl.String).sort()
-            told.append(("data", f"{name} window", f"{days[0]} to {days[-1]}"))
+            at = part[time].drop_nulls().cast(pl.Datetime).sort()
+            shown = "%Y-%m-%d" if (at == at.dt.truncate("1d")).all() else "%Y-%m-%d %H:%M UTC"
+            told.append(("data", f"{name} window", " to ".join(at[[0, -1]].dt.strftime(shown))))
         of = f" of {part[id].n_unique():,} customers" if id in part.columns else ""
         told.append(("sample", name, f"{len(part):,} rows{of}"))
     if all(id in part.columns for part in parts.values()):

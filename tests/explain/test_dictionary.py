@@ -56,7 +56,7 @@ def test_sentences_read_well():
         ("orders_28d", 0, 2): "Did not order in the last 28 days; a typical customer ordered twice",
         ("orders_28d", 2, 0): "Ordered twice in the last 28 days; a typical customer did not order",
         ("orders_28d", 0, 0): "Did not order in the last 28 days, as is typical",
-        ("purchases_91d", 1, 4): "Made 1 purchase in the last 91 days; a typical customer 4 purchases",
+        ("purchases_91d", 1, 4): "Bought 1 order line in the last 91 days; a typical customer 4 order lines",
         ("spend_91d", 1240.2, 0): "Spent GBP 1,240 in the last 91 days; a typical customer spent nothing",
         ("refunded_7d", 12.5, 3): "Got back GBP 12.50 in the last 7 days; a typical customer GBP 3",
         ("views_1d", 1, 2): "Looked at a product once in the last day; a typical customer twice",
