@@ -54,6 +54,11 @@ class Explanation:
     sample: str
     period_days: float | None = None
 
+    @property
+    def of(self) -> str:
+        """What the rows of the table are of: "features", or "signals" that add several up."""
+        return "signals" if (self.table["shown"] == "").any() else "features"
+
     def importance(self) -> pl.DataFrame:
         """How much each feature moves the answer: group, feature, mean_size (mean absolute contribution), rank, n.
 
@@ -86,7 +91,7 @@ class Explanation:
         ranked = part.sort(-pl.col("contribution").abs(), "feature").select("feature", "shown", "contribution", "base")
         if len(ranked) > most + 1:
             rest = ranked.slice(int(most))
-            told = {"feature": f"{len(rest)} other features", "shown": None, "base": part["base"][0]}
+            told = {"feature": f"{len(rest)} other {self.of}", "shown": None, "base": part["base"][0]}
             last = pl.DataFrame({**told, "contribution": rest["contribution"].sum()}, schema_overrides=COLUMNS)
             ranked = pl.concat([ranked.head(int(most)), last.select(ranked.columns)])
         end = pl.col("base") + pl.col("contribution").cum_sum()

@@ -72,6 +72,7 @@ def explain_survival(
     rng: int | np.random.Generator | None = None,
     permutations: int = 8,
     background: int = 50,
+    reference: Any = None,
     progress: bool = False,
 ) -> Explanation:
     """What does each feature add to the chance to come back, period by period?
@@ -86,7 +87,7 @@ def explain_survival(
         "logit hazard": the log-odds to come back in a period, given that the customer has waited until then, by
         TreeSHAP, exact for the model: what is missing is averaged along the trees' paths, the period always known.
         "log survival": the log of the chance not to be back by the END of a period, by permutation Shapley per signal,
-        with a Monte-Carlo error; what is missing comes from a sample of the frame, whatever the rest is
+        with a Monte-Carlo error; what is missing comes from a sample of `reference`, whatever the rest is
         (interventional); the error is that of the sample too. The two answer different questions and need not agree.
     periods
         Which periods (1, 2, ...). None: all that were learnt.
@@ -101,8 +102,11 @@ def explain_survival(
         Seed or Generator, for `rows` and for "log survival".
     permutations, background
         Of "log survival": orders of signals walked from each background row, each also in reverse, at least 2; rows of
-        the background, drawn from the frame as `rows` are. The error falls with the root of `background`, of which the
-        time is a multiple; more than a few orders hardly help.
+        the background, drawn from `reference` as `rows` are. The error falls with the root of `background`, and the
+        time grows with it; more than a few orders hardly help.
+    reference
+        Of "log survival": the customers beside whom these are explained, a frame that the fit can read. None: `frame`;
+        to explain a few, give all.
     progress
         Show a bar.
 
@@ -155,11 +159,11 @@ def explain_survival(
             kind = f"path-dependent TreeSHAP, the period always known{', added up by signal' if signals else ''}"
             contributions, base, error = _by_trees(held, matrix[chosen], owner, bar.update)
         else:
-            drawn = sample_of(ranked, pl.repeat("all", len(table), eager=True), rows=background, rng=rng)[0]
-            drawn = drawn[np.argsort(ranked[drawn])]
-            walk = {"permutations": permutations, "drawn_from": len(table), "done": bar.update}
+            others = matrix if reference is None else held.read(read(reference, None)[0])
+            drawn = _background(held, others, rows=background, rng=rng)
+            walk = {"permutations": permutations, "drawn_from": len(others), "done": bar.update}
             rng = np.random.default_rng(rng)
-            shares = _by_walks(held, asked, matrix[chosen], matrix[drawn], owner, rng=rng, **walk)
+            shares = _by_walks(held, asked, matrix[chosen], drawn, owner, rng=rng, **walk)
             walks = f"{len(drawn)} background rows, {shares.orders} orders each"
             kind = f"interventional permutation Shapley by signal, {walks}"
             contributions, error = shares.contributions, shares.errors
@@ -204,6 +208,18 @@ def _checked(
 def ranks(answer: Floats, matrix: Any) -> Floats:
     """Places along the answer; equal ones by what the trees read, so that no order of rows decides."""
     return np.lexsort((*np.asarray(matrix).T, answer)).argsort().astype(np.float64)
+
+
+def _background(held: Held, matrix: Any, *, rows: int, rng: int | np.random.Generator | None) -> Any:
+    """Rows along the chance to wait on, in its order."""
+    if len(matrix) < 2:
+        raise ValueError(
+            "reference has 1 row (it is the frame, where none is given), and beside oneself nothing is told; pass "
+            "reference=, the customers beside whom this one is explained."
+        )
+    ranked = ranks(held.log_staying(matrix).sum(axis=1), matrix)
+    drawn, _ = sample_of(ranked, pl.repeat("all", len(matrix), eager=True), rows=rows, rng=rng)
+    return matrix[drawn[np.argsort(ranked[drawn])]]
 
 
 def _places(owner: Mapping[str, str]) -> Ints:

@@ -132,7 +132,7 @@ def waterfall(explanation: Explanation, *, row: int, ax: Axes | None = None, mos
     low, high = min(span[0] for span in spans), max(span[1] for span in spans)
     room = 0.4 * (high - low or 1.0)  # for the numbers beside the bars, on a phone too
     ax.set_xlim(low - room, high + room)
-    _scale(ax, f"{scale_name(explanation).capitalize()}: base, and what each feature adds")
+    _scale(ax, f"{scale_name(explanation).capitalize()}: base, and what each {explanation.of[:-1]} adds")
     return ax
 
 
@@ -205,7 +205,7 @@ def _bar(ax: Axes, place: int, step: dict[str, Any], *, digits: int, is_last: bo
 
 
 def _told(step: dict[str, Any]) -> str:
-    if step["feature"].endswith(" other features") and step["shown"] is None:
+    if step["feature"].endswith((" other features", " other signals")) and step["shown"] is None:
         return str(step["feature"])
     if step["shown"] == "":  # a signal of several features
         return str(step["feature"])
@@ -277,4 +277,4 @@ def scale_name(result: Explanation | Interactions) -> str:
 
 def _left_out(explanation: Explanation, sizes: pl.DataFrame) -> str:
     rest = explanation.table["feature"].n_unique() - len(sizes)
-    return f"; {rest:,} weaker feature{'s' if rest > 1 else ''} not drawn" if rest else ""
+    return f"; {rest:,} weaker {explanation.of if rest > 1 else explanation.of[:-1]} not drawn" if rest else ""

@@ -42,7 +42,7 @@ def importance_over_time(explanation: Explanation, *, ax: Axes | None = None, mo
     ax.set_ylim(bottom=0)
     ax.set_xlabel("End of the period, days")
     grey = len(lines) - len(names)
-    weaker = f"; {grey:,} weaker feature{'s' if grey > 1 else ''} in grey" if grey else ""
+    weaker = f"; {grey:,} weaker {explanation.of if grey > 1 else explanation.of[:-1]} in grey" if grey else ""
     y_label(ax, f"Mean size, {scale_name(explanation)}, n = {explanation.n:,} rows{weaker}")
     end_labels(ax, ends)
     return ax

@@ -424,3 +424,12 @@ def test_what_cannot_be_explained_is_refused(call, error, told):
 def test_a_fit_without_periods_is_named():
     with pytest.raises(TypeError, match=r"fit is a object, which has no periods, period_days, over; pass what"):
         explain_survival(object(), pl.DataFrame({"x": [1.0]}))
+
+
+def test_few_customers_are_explained_beside_others():
+    told = explain_survival(FIT, SOME.head(1), scale="log survival", reference=SOME, rng=1, background=20)
+    whole = WALKED.table.filter(pl.col("row") == 0)
+    assert told.table["base"].to_list() == pytest.approx(whole["base"].to_list(), rel=1e-9)
+    assert told.table["contribution"].to_list() == pytest.approx(whole["contribution"].to_list(), abs=1e-9)
+    with pytest.raises(ValueError, match=r"reference has 1 row .* pass reference=, the customers beside whom"):
+        explain_survival(FIT, SOME.head(1), scale="log survival", rng=1)

@@ -324,6 +324,8 @@ def test_contributions_of_a_signal_add_up_and_so_does_the_answer():
         three = both[0].filter(pl.col("feature").is_in(["orders", "days_since", "spend"]))["contribution"].sum()
         assert both[1].filter(pl.col("feature") == "orders")["contribution"].item() == pytest.approx(three, abs=1e-9)
     assert told.table.columns == WHOLE.table.columns
+    assert (told.of, WHOLE.of) == ("signals", "features")
+    assert told.steps(3, most=1)["feature"][-1] == "2 other signals"
     assert len(told.steps(3)) == len(FIT.features) - 2
 
 
