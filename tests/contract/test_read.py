@@ -154,7 +154,11 @@ PARQUET, EXCEL = b"PAR1\x15\x04\x15", b"PK\x03\x04\x14\x00\x06\x00"
         ("log.parquet", PARQUET, "log.parquet cannot be read as parquet: "),
         ("log.parquet", gzip.compress(LOG.encode(), mtime=0), "log.parquet is not parquet: .* a gzip archive"),
         ("log.parquet.gz", gzip.compress(PARQUET, mtime=0), "log.parquet.gz is not parquet: .* a gzip archive"),
-        ("log.csv.gz", gzip.compress(LOG.encode(), mtime=0)[:-9], "log.csv.gz cannot be unpacked: .*part of it is missing"),
+        (
+            "log.csv.gz",
+            gzip.compress(LOG.encode(), mtime=0)[:-9],
+            "log.csv.gz cannot be unpacked: .*part of it is missing",
+        ),
         ("log.csv.gz", b"\x1f\x8bnot really", "log.csv.gz cannot be unpacked"),
         ("log.xlsx", EXCEL, r"log.xlsx: the ending '.xlsx' is unknown; known are .csv"),
         ("log", LOG, "log: the ending '' is unknown"),
