@@ -106,7 +106,8 @@ def _held(train: pl.DataFrame, share: float, rng: np.random.Generator) -> tuple[
     later = train[AT].value_counts().sort(AT, descending=True).head(-1)  # all moments but the first
     if later.is_empty():
         drawn = some_customers(train[CUSTOMER], share=share, rng=rng)
-        return pl.col(CUSTOMER).is_in(drawn.implode()), f"{share:.0%} of the customers, as all rows are of one moment"
+        told = f"{100 * share:g} % of the customers, as all rows are of one moment"
+        return pl.col(CUSTOMER).is_in(drawn.implode()), told
     nearest = (later["count"].cum_sum() / len(train) - share).abs().arg_min() or 0
     start = later[AT][nearest]
     return pl.col(AT) >= start, f"rows from {in_words(start.replace(microsecond=0))} on"

@@ -272,7 +272,7 @@ class PropensityFit(Trees):
                     (
                         "sample",
                         f"{name}, outcome",
-                        f"{self.outcome!r} in {np.mean(outcome_of(part, self.outcome).to_numpy()):.1%} of rows",
+                        f"{self.outcome!r} in {100 * np.mean(outcome_of(part, self.outcome).to_numpy()):.1f} % of rows",
                     )
                 )
         told += [("censoring", "left out of training", f"{lost:,} rows whose outcome was not known by the split")]

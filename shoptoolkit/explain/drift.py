@@ -186,7 +186,9 @@ def _row(column: pl.Series, kind: str, sides: Ints, units: Ints, level: float) -
     missing = column.is_null().to_numpy()
     first, last, pooled = missing[sides == 0].mean(), missing[sides == 1].mean(), missing.mean()
     is_gap = before.is_empty() or after.is_empty() or (last - first) ** 2 > pooled * distance / 2
-    words = ("share missing", f"{first:.1%}", f"{last:.1%}") if is_gap else _in_words(before, after, kind)
+    words = (
+        ("share missing", f"{100 * first:.1f} %", f"{100 * last:.1f} %") if is_gap else _in_words(before, after, kind)
+    )
     told: dict[str, Any] = {"feature": column.name, "kind": kind}
     told |= dict(zip(("what", "before", "after"), words, strict=True))
     told |= {"missing_before": first, "missing_after": last, "distance": distance, "by_chance": by_chance}
@@ -276,7 +278,7 @@ def _in_words(before: pl.Series, after: pl.Series, kind: str) -> tuple[str, str,
         most = change.filter("value")
     else:
         most = change.sort(-(pl.col("share") - pl.col("share_right")).abs(), "value").head(1)
-    first, last = (f"{most[one].sum():.1%}" for one in ("share", "share_right"))
+    first, last = (f"{100 * most[one].sum():.1f} %" for one in ("share", "share_right"))
     return "share of yes" if kind == "flag" else f"share of {most['value'][0]!r}", first, last
 
 

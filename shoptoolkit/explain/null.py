@@ -201,8 +201,8 @@ def _in_order(
     if (alone := (np.bincount(cohort)[cohort] < _FEW).mean()) > _ALONE:
         shared = "there are" if time is None else f"share their first and last {time!r}"
         raise ValueError(
-            f"{alone:.0%} of the rows are of customers of whom fewer than {_FEW} {shared}, too few to lend each other "
-            "values; pass more customers, or a coarser time=, such as the month or the number of the spell."
+            f"{100 * alone:.0f} % of the rows are of customers of whom fewer than {_FEW} {shared}, too few to lend "
+            "each other values; pass more customers, or a coarser time=, such as the month or the number of the spell."
         )
     return table, moment, cohort, customer
 

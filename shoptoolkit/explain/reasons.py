@@ -23,6 +23,7 @@ from shoptoolkit.explain.explanation import Explanation, few, picked
 from shoptoolkit.explain.vocabulary import Word
 
 _ERRORS = 2  # Monte-Carlo errors within which a contribution may be none
+_LEAST = 0.05  # of a row's largest contribution; what adds less is no reason
 _SHOWN = 10  # rows in a notebook's cell
 _SCALES = {  # which way a contribution moves the forecast, what is said of it, and of what its exponential is a factor
     "margin": (1, "Forecast", "odds"),
@@ -135,8 +136,8 @@ def reasons(
     -------
     Reasons
         Of a signal with several features, the sentence tells of the one that moves the forecast furthest in the
-        signal's direction. What lies within two Monte-Carlo errors is not told, but summed up with the rest. Fewer
-        than `k` where no more moves the forecast.
+        signal's direction. What lies within two Monte-Carlo errors is not told, nor what adds less than a twentieth
+        of the row's largest, but summed up with the rest. Fewer than `k` where no more moves the forecast.
 
     Notes
     -----
@@ -275,7 +276,7 @@ def _lines(part: pl.DataFrame, k: int) -> pl.DataFrame:
     signals = signals.with_columns(is_noise=size <= _ERRORS * pl.col("error").fill_null(0))
     signals = signals.sort(*keys, "is_noise", size, "signal", descending=[*[False] * 5, True, False])
     signals = signals.with_columns(place=pl.int_range(1, pl.len() + 1, dtype=pl.Int64).over(keys))
-    is_told = (pl.col("place") <= k) & ~pl.col("is_noise")
+    is_told = (pl.col("place") <= k) & ~pl.col("is_noise") & (size >= _LEAST * size.max().over(keys))
     rest = signals.filter(~is_told).group_by(keys, maintain_order=True)
     summed = rest.agg(pl.min("place"), pl.sum("contribution", "error"), n=pl.len(), n_noise=pl.sum("is_noise"))
     return pl.concat([signals.filter(is_told), summed], how="diagonal").sort(*keys, "place")

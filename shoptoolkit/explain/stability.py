@@ -79,8 +79,8 @@ class Stability:
 
     def _repr_html_(self) -> str:
         note = (
-            f"{self.verdict} {self.n_customers:,} customers drawn anew in each; ranks: the middle {self.level:.0%}; "
-            f"top k: {self.top}. The model, not the cause."
+            f"{self.verdict} {self.n_customers:,} customers drawn anew in each; ranks: the middle "
+            f"{100 * self.level:g} %; top k: {self.top}. The model, not the cause."
         )
         shown = self.clusters.select("cluster", *_BESIDE, "verdict")
         return html_table(shown, title="Does the explanation hold?", note=note)

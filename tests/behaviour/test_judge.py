@@ -150,7 +150,7 @@ def test_the_facts_tell_window_sizes_and_what_was_left_out():
     assert told["sample", "training"] == "900 rows of 150 customers"
     paid = NEW.filter(source="paid")["customer_id"].n_unique()
     assert told["sample", "customers in both"] == f"{paid:,} of the {paid:,} test customers"
-    assert told["sample", "training, outcome"] == f"'bought' in {WORLD['bought'].mean():.1%} of rows"
+    assert told["sample", "training, outcome"] == f"'bought' in {100 * WORLD['bought'].mean():.1f} % of rows"
     assert told["censoring", "left out of training"].startswith("0 rows")
     assert FIT.facts(WORLD.drop("customer_id", "as_of"), NEW)[0] == ("sample", "training", "900 rows")
 

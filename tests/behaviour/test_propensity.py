@@ -167,7 +167,7 @@ def test_customers_on_both_sides_of_the_split_are_counted():
 def test_with_one_moment_before_the_split_customers_are_held_out():
     frame = WORLD.filter(pl.col("as_of").is_in([START, START + timedelta(days=180)]))
     told = fit(frame, validation_share=0.25)
-    assert "25% of the customers" in told.validation
+    assert "25 % of the customers" in told.validation
     assert dict(told.parts.select("part", "n_customers").rows())["validation"] == 100
 
 

@@ -100,7 +100,7 @@ def test_rare_categories_count_together():
 @pytest.mark.parametrize("name", ["share", "share_right", "count", "value"])
 def test_a_feature_may_have_any_name(name):
     before, after = pl.DataFrame({name: ["a", "b"] * 50}), pl.DataFrame({name: ["a"] * 100})
-    assert drift(before, after).verdict.endswith(f"1 moved: {name} (share of 'a' 50.0% -> 100.0%).")
+    assert drift(before, after).verdict.endswith(f"1 moved: {name} (share of 'a' 50.0 % -> 100.0 %).")
 
 
 def test_what_chance_stays_below_is_no_more_than_can_be():
@@ -171,9 +171,9 @@ def test_each_kind_of_feature_is_told_in_its_own_words():
     assert words == {
         "days": ("median", "12", "19"),
         "orders": ("mean", "1", "1.8"),
-        "paid": ("share of yes", "25.0%", "60.0%"),
-        "source": ("share of 'new'", "0.0%", "80.0%"),
-        "age": ("share missing", "5.0%", "50.0%"),
+        "paid": ("share of yes", "25.0 %", "60.0 %"),
+        "source": ("share of 'new'", "0.0 %", "80.0 %"),
+        "age": ("share missing", "5.0 %", "50.0 %"),
         "spend": ("mean", "1,500", "1,500"),
     }  # fmt: skip
     assert row(told, "age")["missing_after"] == 0.5
@@ -191,7 +191,7 @@ def test_what_is_known_on_one_side_only_has_moved():
     )
     told = row(drift(before, after), "new")
     assert told["moved"]
-    assert (told["what"], told["before"], told["after"]) == ("share missing", "100.0%", "0.0%")
+    assert (told["what"], told["before"], told["after"]) == ("share missing", "100.0 %", "0.0 %")
 
 
 def test_many_features_that_moved_are_counted_not_listed():

@@ -284,7 +284,7 @@ def test_the_result_says_what_it_is():
             WORLD.with_columns(as_of=pl.int_range(pl.len())),
             {},
             ValueError,
-            "100% of the rows are of customers of whom fewer than 10 share their first and last 'as_of'",
+            "100 % of the rows are of customers of whom fewer than 10 share their first and last 'as_of'",
         ),
     ],
 )

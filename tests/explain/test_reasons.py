@@ -63,7 +63,7 @@ PARTS = {
     "spend_91d": [0.3, 0.0, -0.2, 0.3],
     "days_since_watch": [-0.1, 0.05, -0.1, -0.1],
     "tier": [0.02, -0.6, -0.6, 0.02],
-    "newsletter": [0.01, 0.01, -0.03, 0.01],
+    "newsletter": [0.01, 0.01, -0.09, 0.01],
 }
 KNOWN = explained(VALUES, PARTS, categories=["tier"])
 
@@ -383,3 +383,12 @@ def test_labels_and_signals_are_text_and_features_too():
     with pytest.raises(TypeError, match="features is 5; it must be text"):
         signals_of(5)
     assert signals_of("x_28d") == {"x_28d": "x"}
+
+
+def test_what_hardly_moves_a_forecast_is_no_reason():
+    table = KNOWN.table.with_columns(
+        contribution=pl.when(pl.col("feature") == pl.col("feature").first()).then(1.0).otherwise(0.01)
+    )
+    lines = reasons(replace(KNOWN, table=table), 5, rows=0).of(0)
+    assert len(lines) == 2
+    assert lines[1].startswith("And ")

@@ -144,11 +144,13 @@ def test_a_segment_that_is_too_small_is_refused_with_the_reason():
 def test_the_facts_tell_who_was_lost_from_sight_and_how_far_was_learnt():
     told = {(section, item): text for section, item, text in FIT.facts(WORLD, NEW)}
     lost = 1 - WORLD["repurchased"].mean()
-    assert told["censoring", "training"].startswith(f"{lost:.1%} of the spells were still open when last seen; waits")
+    assert told["censoring", "training"].startswith(
+        f"{100 * lost:.1f} % of the spells were still open when last seen; waits"
+    )
     assert told["limits", "horizon"] == "12 periods of 7 days; nothing is said beyond day 84"
     assert told["model", "ends a wait"] == "repurchased"
     thinned = fit_hazard(WORLD, rng=1, rounds=5, nthread=1, features=["x"], thin=0.5)
-    assert ("limits", "thinning", "50% of the person-periods without an end were learnt from") in thinned.facts(
+    assert ("limits", "thinning", "50 % of the person-periods without an end were learnt from") in thinned.facts(
         WORLD, NEW
     )
 
@@ -158,7 +160,7 @@ def test_the_facts_say_where_they_cannot_tell_who_was_lost_and_that_any_cause_en
     assert told["censoring", "test"] == "not told: the frame has no column repurchased"
     refunds = NEW.with_columns(repurchased=False, cause=pl.when("repurchased").then(pl.lit("refund")))
     told = dict(one[1:] for one in facts(replace(FIT, causes=("order", "refund")), refunds, refunds))
-    assert told["training"].startswith(f"{1 - NEW['repurchased'].mean():.1%} of the spells were still open")
+    assert told["training"].startswith(f"{100 * (1 - NEW['repurchased'].mean()):.1f} % of the spells were still open")
 
 
 def test_an_ending_in_ones_and_zeros_is_read_like_a_flag():

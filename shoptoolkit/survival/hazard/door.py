@@ -148,7 +148,7 @@ def in_two(
     else:
         drawn = some_customers(table["customer_id"], share=share, rng=rng)
         held = waits.weight * table["customer_id"].is_in(drawn.implode()).to_numpy()
-    return waits.weighted(waits.weight - held), waits.weighted(held), f"{share:.0%} of the customers"
+    return waits.weighted(waits.weight - held), waits.weighted(held), f"{100 * share:g} % of the customers"
 
 
 def check_parts(parts: Sequence[Sequence[Piece]], causes: Sequence[str], validation: str) -> None:

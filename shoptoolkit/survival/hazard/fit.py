@@ -186,7 +186,7 @@ class HazardFit(Trees):
         told += [("model", "validation", self.validation), ("model", "ends a wait", ", ".join(self.causes))]
         if self.thin < 1:
             told.append(
-                ("limits", "thinning", f"{self.thin:.0%} of the person-periods without an end were learnt from")
+                ("limits", "thinning", f"{100 * self.thin:g} % of the person-periods without an end were learnt from")
             )
         return [*facts(self, train, test), *told]
 

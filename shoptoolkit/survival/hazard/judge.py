@@ -135,7 +135,9 @@ def facts(fit: HazardFit, train: Any, test: Any) -> list[Fact]:
                 part.select(1 - ended.cast(pl.Float64).mean()).item(),
             )
             waits = f"waits seen: median {np.median(days):g} days, longest {days.max():g}"
-            told.append(("censoring", name, f"{lost:.1%} of the spells were still open when last seen; {waits}"))
+            told.append(
+                ("censoring", name, f"{100 * lost:.1f} % of the spells were still open when last seen; {waits}")
+            )
     last = fit.periods * fit.period_days
     learnt = f"{fit.periods} periods of {fit.period_days:g} days; nothing is said beyond day {last:g}"
     told.append(("limits", "horizon", learnt))
