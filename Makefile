@@ -19,7 +19,7 @@ reports: .venv/.core  ## run the notebooks, write reports/index.html (NAMES="20_
 	$(BIN)/shoptoolkit report $(NAMES)
 
 test: .venv/.dev  ## run all tests, two files at a time (ARGS="-k curve" to choose, ARGS="-n 0" one at a time)
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 certify: .venv/.dev  ## the tests of cover again, in 1,000 simulated worlds each (takes long)
 	CERTIFY=1 $(BIN)/python -m pytest -m certify $(ARGS)

@@ -131,8 +131,8 @@ def test_the_forest_tells_the_methods_apart_and_draws_open_sets_to_the_edges():
         "per assigned customer, observational",
     ):
         assert words.count(name) == 1
-    assert "2.00  (all but \u22121.00 to 1.50)" in words
-    assert "2.50  (any value)" in words
+    assert "2.0  (all but \u22121.0 to 1.5)" in words
+    assert "2.5  (any value)" in words
     left, right = ax.get_xlim()
     drawn = [path.vertices[:, 0].tolist() for lines in ax.collections for path in lines.get_paths()]
     assert drawn == [[left, -1.0], [1.5, right], [left, right], [right, right]]
