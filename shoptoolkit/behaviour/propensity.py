@@ -268,13 +268,8 @@ class PropensityFit(Trees):
         told = sizes(train, test, id=self.id, time=self.time)
         for name, part in {"training": to_polars(train), "test": to_polars(test)}.items():
             if self.outcome in part.columns and len(part):
-                told.append(
-                    (
-                        "sample",
-                        f"{name}, outcome",
-                        f"{self.outcome!r} in {100 * np.mean(outcome_of(part, self.outcome).to_numpy()):.1f} % of rows",
-                    )
-                )
+                share = 100 * np.mean(outcome_of(part, self.outcome).to_numpy())
+                told.append(("sample", f"{name}, outcome", f"{self.outcome!r} in {share:.1f} % of rows"))
         told += [("censoring", "left out of training", f"{lost:,} rows whose outcome was not known by the split")]
         told += [("model", "trees", f"boosted trees: {self.rounds} rounds, {len(self.features)} features")]
         told += [("model", "calibration", self.calibration), ("model", "validation", self.validation)]

@@ -2,8 +2,8 @@
 
 In: any frame with the Arrow PyCapsule interface. Out: `Checked(good, quarantined, faults)`, or one `ContractError` that
 lists every fault of the columns. `check` sets bad rows aside; `require`, for the doors of functions, refuses them;
-`to_polars` converts once; `check_level`, `check_span`, `check_number`, `days_asked`, `listed` and `choose` read plain
-arguments. All shared checks of the package live here.
+`to_polars` converts once; `check_keys` looks at ids; `check_level`, `check_span`, `check_number`, `days_asked`,
+`listed` and `choose` read plain arguments. All shared checks of the package live here.
 """
 
 from __future__ import annotations
@@ -174,6 +174,14 @@ def check_number(name: str, value: float, *, least: float = 0, whole: bool = Fal
     if not _is_number(value) or not least <= value < float("inf") or (whole and value % 1):
         kind = "whole number" if whole else "number"
         raise ValueError(f"{name} is {value!r}; it must be a {kind} >= {least}.")
+
+
+def check_keys(table: pl.DataFrame, *names: str, frame: str) -> None:
+    """Raise ContractError where a column that tells rows apart is missing, or null in some rows."""
+    for name in names:
+        if name not in table.columns or table[name].null_count():
+            told = "is null in some rows" if name in table.columns else "is missing"
+            raise ContractError(f"{frame}: {name!r} {told}. It has: {', '.join(table.columns) or 'no columns'}.")
 
 
 def days_asked(days: float | Sequence[float], *, positive: bool = False) -> Floats:

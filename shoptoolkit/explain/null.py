@@ -17,7 +17,7 @@ import polars as pl
 
 from shoptoolkit.contract import ContractError, to_polars
 from shoptoolkit.contract.arrays import Floats, Ints
-from shoptoolkit.contract.check import check_level
+from shoptoolkit.contract.check import check_keys, check_level
 from shoptoolkit.contract.show import html_table
 from shoptoolkit.explain.explanation import Explanation
 from shoptoolkit.explain.signals import members, signals_of
@@ -183,10 +183,7 @@ def _in_order(
     A cohort: one moment of the customers with the same first and last moment.
     """
     keys = [id] if time is None else [id, time]
-    for name in keys:
-        if name not in given.columns or given[name].null_count():
-            told = "is null in some rows" if name in given.columns else "is missing"
-            raise ContractError(f"null_importance: {name!r} {told}. It has: {', '.join(given.columns)}.")
+    check_keys(given, *keys, frame="null_importance")
     if given.select(keys).is_duplicated().any():
         told = "one row per customer" if time is None else f"each customer once at each {time!r}"
         raise ContractError(f"null_importance: the frame must have {told}; some have two. Name another time=.")

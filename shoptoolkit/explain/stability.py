@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from shoptoolkit.contract import ContractError, to_polars
+from shoptoolkit.contract import to_polars
 from shoptoolkit.contract.arrays import Floats, Ints
-from shoptoolkit.contract.check import check_level, check_number
+from shoptoolkit.contract.check import check_keys, check_level, check_number
 from shoptoolkit.contract.show import html_table
 from shoptoolkit.explain.clusters import bins_of, clusters_of
 from shoptoolkit.explain.explanation import Explanation
@@ -198,9 +198,7 @@ def stability(
 
 def customers_of(table: pl.DataFrame, id: str, *, name: str = "stability") -> pl.Series:
     """The row numbers of each customer, as lists, in an order that neither their names nor the rows' order decide."""
-    if id not in table.columns or table[id].null_count():
-        told = "is null in some rows" if id in table.columns else "is missing"
-        raise ContractError(f"{name}: {id!r} {told}. It has: {', '.join(table.columns) or 'no columns'}.")
+    check_keys(table, id, frame=name)
     content = pl.struct(pl.exclude(id)).rank("dense").alias("content")
     owned = table.select(pl.col(id).alias("customer"), content).with_row_index("row")
     rows = owned.sort("content").group_by("customer", maintain_order=True).agg("content", "row").sort("content")["row"]

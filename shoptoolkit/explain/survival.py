@@ -151,7 +151,7 @@ def explain_survival(
     default = signals_of(held.features) if scale == LOG else {}
     owner = owners(held.features, default if signals is None else signals)
     matrix = held.read(table)
-    ranked = ranks(held.log_staying(matrix).sum(axis=1), matrix)
+    ranked = _along(held, matrix)
     chosen, sample = sample_of(ranked, group, rows=rows, rng=rng)
     part = table[chosen]
     with _bar(len(part), progress) as bar:
@@ -159,10 +159,11 @@ def explain_survival(
             kind = f"path-dependent TreeSHAP, the period always known{', added up by signal' if signals else ''}"
             contributions, base, error = _by_trees(held, matrix[chosen], owner, bar.update)
         else:
-            others = matrix if reference is None else held.read(read(reference, None)[0])
-            drawn = _background(held, others, rows=background, rng=rng)
-            walk = {"permutations": permutations, "drawn_from": len(others), "done": bar.update}
             rng = np.random.default_rng(rng)
+            others = matrix if reference is None else held.read(read(reference, None)[0])
+            along = ranked if reference is None else _along(held, others)
+            drawn = _background(others, along, rows=background, rng=rng)
+            walk = {"permutations": permutations, "drawn_from": len(others), "done": bar.update}
             shares = _by_walks(held, asked, matrix[chosen], drawn, owner, rng=rng, **walk)
             walks = f"{len(drawn)} background rows, {shares.orders} orders each"
             kind = f"interventional permutation Shapley by signal, {walks}"
@@ -210,16 +211,20 @@ def ranks(answer: Floats, matrix: Any) -> Floats:
     return np.lexsort((*np.asarray(matrix).T, answer)).argsort().astype(np.float64)
 
 
-def _background(held: Held, matrix: Any, *, rows: int, rng: int | np.random.Generator | None) -> Any:
+def _along(held: Held, matrix: Any) -> Floats:
+    """Places along the chance to wait on."""
+    return ranks(held.log_staying(matrix).sum(axis=1), matrix)
+
+
+def _background(matrix: Any, along: Floats, *, rows: int, rng: np.random.Generator) -> Any:
     """Rows along the chance to wait on, in its order."""
     if len(matrix) < 2:
         raise ValueError(
             "reference has 1 row (it is the frame, where none is given), and beside oneself nothing is told; pass "
             "reference=, the customers beside whom this one is explained."
         )
-    ranked = ranks(held.log_staying(matrix).sum(axis=1), matrix)
-    drawn, _ = sample_of(ranked, pl.repeat("all", len(matrix), eager=True), rows=rows, rng=rng)
-    return matrix[drawn[np.argsort(ranked[drawn])]]
+    drawn, _ = sample_of(along, pl.repeat("all", len(matrix), eager=True), rows=rows, rng=rng)
+    return matrix[drawn[np.argsort(along[drawn])]]
 
 
 def _places(owner: Mapping[str, str]) -> Ints:
